@@ -1,0 +1,203 @@
+"""The strict EC2 itself: what is swapped in moto while it is installed, and what its parts share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from threading import Lock
+from types import TracebackType
+from typing import Any, Self
+from unittest import mock
+
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.ec2 import models, utils
+from moto.ec2.models import EC2Backend, ec2_backends
+from moto.ec2.models import instances as instances_module
+from moto.ec2.responses import EC2Response
+
+from amibake.errors import AmibakeError
+from amibake.strict.devices import Device
+from amibake.strict.groups import Groups, ingress_of
+from amibake.strict.images import Ami, Images
+from amibake.strict.imaginary import ImaginaryMachines
+from amibake.strict.instances import Instance
+from amibake.strict.launches import Launched, Launches
+from amibake.strict.machines import Machines
+from amibake.strict.requests import Response
+from amibake.strict.transitions import Transitions
+from amibake.strict.work import Delays, Executor, Lane, Work
+
+MACHINE_THREADS = 16
+MORE_INSTANCE_FILTERS = {"client-token": "client_token", "instance-lifecycle": "lifecycle"}
+ZERO_DELAYS = Delays()
+
+
+class Backend(Launches, Transitions, Images, Groups, EC2Backend):
+    """moto's books of one account in one region, kept strictly."""
+
+    world: StrictEC2
+
+    def __init__(self, region_name: str, account_id: str) -> None:
+        super().__init__(region_name, account_id)
+        self.launched: dict[str, Launched] = {}
+        """By client token."""
+
+
+class StrictEC2:
+    """moto's EC2, as strict as the real one, while the `with` block lasts.
+
+    It works under `moto.mock_aws()` (enter that first: it empties moto's books) and in a process that serves a
+    ThreadedMotoServer. Moto is global to a process, so only one can be installed at a time. It starts
+    with no images and no instances; afterwards moto is what it was.
+
+    Args:
+        machines: What stands behind the instances; with None there is nothing, and addresses are made up.
+        clock: Seconds, from any origin.
+        delays: What EC2's own slowness adds to the machines'.
+        executor: What runs the work of the machines; by default 16 threads, ended with the block.
+
+    Raises:
+        AmibakeError: On entering, when another one is installed.
+    """
+
+    def __init__(
+        self,
+        machines: Machines | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        delays: Delays = ZERO_DELAYS,
+        executor: Executor | None = None,
+    ) -> None:
+        self.machines: Machines = machines or ImaginaryMachines()
+        self.clock = clock
+        self.delays = delays
+        self.account_id: str = DEFAULT_ACCOUNT_ID
+        """The account of clients whose credentials moto does not know."""
+        self.lane = Lane()
+        """For what belongs to no instance."""
+        self._given_executor = executor
+        self._executor: Executor | None = None
+        self._lock = Lock()
+        self._queued: set[Lane] = set()
+        self._undo = ExitStack()
+
+    def __enter__(self) -> Self:
+        if ec2_backends.backend is not EC2Backend:
+            raise AmibakeError("a strict EC2 is installed in this process already", hint="leave its with block first")
+        with ExitStack() as undo:
+            undo.enter_context(mock.patch.object(EC2Response, "_dispatch", _dispatch))
+            undo.enter_context(mock.patch.object(instances_module, "Instance", Instance))
+            undo.enter_context(mock.patch.dict(utils.filter_dict_attribute_mapping, MORE_INSTANCE_FILTERS))
+            undo.enter_context(mock.patch.object(self.machines, "on_power_off", self._on_power_off))
+            self._swap_backends(undo)
+            self._executor = self._given_executor or _threads(undo)
+            undo.callback(setattr, self, "_executor", None)
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._undo.close()
+
+    def add_image(
+        self,
+        *,
+        name: str,
+        owner_id: str,
+        architecture: str = "x86_64",
+        root_device_name: str = "/dev/xvda",
+        root_volume_gib: int = 8,
+        creation_date: datetime | str | None = None,
+        description: str = "",
+        image_id: str | None = None,
+        region: str = "us-east-1",
+        ena_support: bool = True,
+    ) -> str:
+        """Put an image that everybody can launch into the catalogue, and answer with its id.
+
+        The machines know its disk by that id. `creation_date` is now by default; ISO 8601 as text,
+        and without a zone UTC.
+        """
+        with self.changing():
+            backend = ec2_backends[self.account_id][region]
+            image = Ami(
+                backend,
+                ami_id=image_id,
+                name=name,
+                owner_id=owner_id,
+                architecture=architecture,
+                root_device_name=root_device_name,
+                creation_date=_utc(creation_date),
+                description=description,
+                public=True,
+            )
+            image.ena_support = ena_support
+            root = Device(name=root_device_name, size=root_volume_gib, type="gp3", iops=3000, throughput=125)
+            image.devices = (backend.snapped(image, root, description),)
+            image.settle()
+            added: str = image.id
+            return added
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Change the books, alone; what that gives the machines to do starts once the lock is released."""
+        with self._lock:
+            yield
+            executor = self._executor
+            if not executor:
+                return  # not installed any more: the books are moto's own again
+            self._refresh_ingress()
+            queued, self._queued = self._queued, set()
+        for lane in queued:
+            lane.go(executor)
+
+    def later(self, lane: Lane, do: Callable[[], None]) -> Work:
+        """Queue work for a machine; called within `changing`, at whose end it starts."""
+        self._queued.add(lane)
+        return lane.add(do)
+
+    def _refresh_ingress(self) -> None:
+        for _, _, backend in ec2_backends.iter_backends():
+            for instance in backend.all_instances():
+                rules = ingress_of(instance) if instance.up else instance.ingress
+                if rules != instance.ingress:
+                    instance.ingress = rules
+                    self.later(instance.lane, partial(self.machines.set_ingress, instance.id, rules))
+
+    def _on_power_off(self, instance_id: str, rebooting: bool) -> None:
+        if rebooting or not self._executor:
+            return
+        with self.changing():
+            for _, _, backend in ec2_backends.iter_backends():
+                if instance := backend.get_instance_by_id(instance_id):
+                    instance.powered_off()
+
+    def _swap_backends(self, undo: ExitStack) -> None:
+        kept = dict(ec2_backends)
+        undo.callback(ec2_backends.update, kept)
+        undo.callback(ec2_backends.clear)
+        strict = type("EC2Backend", (Backend,), {"__module__": models.__name__, "world": self})
+        undo.enter_context(mock.patch.object(ec2_backends, "backend", strict))
+        ec2_backends.clear()
+
+
+def _dispatch(_: Any, request: Any, full_url: str | None = None, headers: Any = None) -> Any:
+    """In place of EC2Response's own: the strict one answers."""
+    return Response()._dispatch(request, full_url, headers)  # noqa: SLF001 - moto's name
+
+
+def _threads(undo: ExitStack) -> ThreadPoolExecutor:
+    pool = ThreadPoolExecutor(MACHINE_THREADS, "machine")
+    undo.callback(pool.shutdown, cancel_futures=True)
+    return pool
+
+
+def _utc(date: datetime | str | None) -> datetime | None:
+    if isinstance(date, str):
+        date = datetime.fromisoformat(date)
+    return date.astimezone(UTC) if date and date.tzinfo else date
