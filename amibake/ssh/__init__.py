@@ -1,0 +1,1 @@
+"""Everything that speaks SSH, and the only place besides testing that imports paramiko."""

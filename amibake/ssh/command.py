@@ -1,0 +1,160 @@
+"""One remote command from start to end, in a way that nothing the far side does can hang.
+
+paramiko blocks for good in half a dozen places: reading one stream while the other is full, waiting for a status
+before reading, writing to a command that never reads, waiting for the end of a stream that a background child holds
+open, waiting for the answer to a request. Here each of these happens in a thread of its own, and the caller's thread
+only ever waits for a moment, then looks at the time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from amibake.errors import ConnectionLost, WaitTimeout
+from amibake.events import Event
+from amibake.ssh.transport import FOREIGN, ClientTransport, reason
+from amibake.waiting import Deadline
+
+Stream = Literal["stdout", "stderr"]
+Write = Callable[[memoryview], None]
+Tell = Callable[[Event], None]
+Feed = Callable[[Write, Tell], None]
+"""Writes a command's whole input. Gets the function that sends, and one with which it can tell the caller something."""
+
+GRACE = 1.0
+"""Seconds for which output is still awaited once the command has ended, while a child of its holds the stream open."""
+
+_TICK = 0.1
+_CHUNK = 1 << 16
+_OPEN = 30.0
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Bytes that arrived; none at all mean the end of this stream."""
+
+    stream: Stream
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: its `status`, -1 when `signal` ("KILL" …) did it."""
+
+    status: int
+    signal: str | None = None
+
+
+class Running:
+    """A command under way. Iterate over it to the end, then ask `ended()`; leave by `close()` always."""
+
+    def __init__(
+        self, transport: ClientTransport, command: str, feed: Feed, *, deadline: Deadline, patient: bool = False
+    ) -> None:
+        """With `patient` the streams are read to their end, however long after the status that comes."""
+        self._transport = transport
+        self._command = command
+        self._deadline = deadline
+        self._patient = patient
+        self._items: queue.Queue[Chunk | Event] = queue.Queue(maxsize=64)
+        self._closing = threading.Event()
+        self._failure: BaseException | None = None
+        self._trouble: BaseException | None = None
+        self._channel = transport.open_session(timeout=min(_OPEN, max(deadline.remaining(), _TICK)))
+        self._threads = [
+            threading.Thread(target=self._send, args=(feed,), name="amibake-ssh-stdin", daemon=True),
+            threading.Thread(target=self._read, args=("stdout",), name="amibake-ssh-stdout", daemon=True),
+            threading.Thread(target=self._read, args=("stderr",), name="amibake-ssh-stderr", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def __iter__(self) -> Iterator[Chunk | Event]:
+        """Chunks as they arrive, and what the feed tells. Raises WaitTimeout, and whatever the feed raised."""
+        status = self._channel.status_event
+        streams = 2
+        while streams or not status.is_set():
+            if self._deadline.remaining() <= 0:
+                raise WaitTimeout(f"not ended after {self._deadline.seconds:.3g} s: {_short(self._command)}")
+            if not streams:
+                status.wait(_TICK)
+                continue
+            ended = status.is_set() and not self._patient
+            try:
+                item = self._items.get(timeout=GRACE if ended else min(_TICK, self._deadline.remaining()))
+            except queue.Empty:
+                if ended:
+                    break
+                continue
+            if isinstance(item, Chunk) and not item.data:
+                streams -= 1
+            else:
+                yield item
+        if self._failure is not None:
+            raise self._failure
+
+    def ended(self) -> Ended:
+        """Raises ConnectionLost when neither a status nor a signal has arrived: then it is not known how it ended."""
+        signal = self._transport.signals.get(self._channel.get_id())
+        if self._channel.exit_status < 0 and signal is None:
+            cause = self._transport.get_exception() or self._trouble
+            why = f": {reason(cause)}" if cause else ""
+            message = f"the SSH connection was lost before this had ended{why}: {_short(self._command)}"
+            raise ConnectionLost(message) from cause
+        return Ended(self._channel.exit_status, signal)
+
+    def close(self) -> None:
+        """Close the channel, which ends whatever still waits on it, and see the threads off."""
+        self._closing.set()
+        with contextlib.suppress(*FOREIGN):
+            self._channel.close()
+        for thread in self._threads:
+            thread.join()
+
+    def _write(self, data: memoryview) -> None:
+        self._channel.sendall(data)  # type: ignore[arg-type] # the stubs know only bytes
+
+    def _tell(self, item: Chunk | Event) -> None:
+        while not self._closing.is_set():
+            with contextlib.suppress(queue.Full):
+                self._items.put(item, timeout=_TICK)
+                break
+
+    def _read(self, stream: Stream) -> None:
+        receive = self._channel.recv if stream == "stdout" else self._channel.recv_stderr
+        while data := receive(_CHUNK):
+            self._tell(Chunk(stream, data))
+        self._tell(Chunk(stream, b""))
+
+    def _send(self, feed: Feed) -> None:
+        try:
+            # bytes, because a path in it may not be UTF-8
+            self._channel.exec_command(self._command.encode("utf-8", "surrogateescape"))
+            feed(self._write, self._tell)
+            self._channel.shutdown_write()
+        except FOREIGN as error:
+            # The command may have ended without reading its input; whether it did, its status says.
+            self._trouble = error
+        except BaseException as error:  # noqa: BLE001 - raised where the caller waits
+            self._failure = error
+            self._channel.close()
+
+
+def send_all(data: bytes) -> Feed:
+    """The feed that sends just this; a memoryview because paramiko's sendall copies the rest at each step."""
+
+    def feed(write: Write, _: Tell) -> None:
+        if data:
+            write(memoryview(data))
+
+    return feed
+
+
+def _short(command: str) -> str:
+    line = " ".join(command.encode("utf-8", "replace").decode().split())
+    return line if len(line) <= 80 else f"{line[:77]}…"

@@ -1,0 +1,149 @@
+"""Getting in, from the first moment on: the machine may still be booting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import paramiko
+
+from amibake import waiting
+from amibake.errors import AuthenticationFailed, SSHTimeout, WaitTimeout
+from amibake.events import Emit
+from amibake.ssh.host import SSHHost
+from amibake.ssh.keys import KeyPair
+from amibake.ssh.transport import FOREIGN, ClientTransport, Patience, handshake, host_key_line, reason
+from amibake.waiting import Deadline, Pending
+
+_ALIVE_EVERY = 2.0
+"""Seconds between two questions whether the instance still lives: each is a call to EC2."""
+
+
+@dataclass
+class _Door:
+    """One machine that we want to get into, and how the last attempts went."""
+
+    address: str
+    port: int
+    username: str
+    key: KeyPair
+    emit: Emit
+    alive: Callable[[], None]
+    patience: Patience
+    grace: float
+    signer: paramiko.PKey = field(init=False, repr=False)
+    refused_since: float | None = None
+    asked_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.signer = self.key.signer()
+
+    def open(self, host_key: str | None, deadline: Deadline) -> ClientTransport:
+        self.refused_since = None
+        self.asked_at = waiting.clock.now()
+        where = f"SSH at {self.address}:{self.port} as {self.username}"
+        try:
+            return waiting.wait_for(
+                where, lambda: self._attempt(host_key), deadline=deadline, emit=self.emit, first=0.1, most=1.0
+            )
+        except WaitTimeout as error:
+            hint = (
+                "does the security group let this machine in on the port, is the builder in a subnet that is reachable "
+                "from here, and does its image start sshd? `ssh_timeout` gives it longer"
+            )
+            raise SSHTimeout(error.message, hint=hint) from error
+
+    def _attempt(self, host_key: str | None) -> ClientTransport | Pending:
+        if waiting.clock.now() - self.asked_at >= _ALIVE_EVERY:
+            self.alive()
+            self.asked_at = waiting.clock.now()
+        try:
+            return handshake(
+                self.address,
+                self.port,
+                self.username,
+                self.signer,
+                host_key=host_key,
+                patience=self.patience,
+                ask=self.refused_since is not None,
+            )
+        except paramiko.BadAuthenticationType as refusal:
+            return self._refused(refusal)
+        except FOREIGN as error:
+            return Pending(reason(error))
+
+    def _refused(self, refusal: paramiko.BadAuthenticationType) -> Pending:
+        now = waiting.clock.now()
+        if self.refused_since is None:
+            self.refused_since = now
+        offered = ", ".join(refusal.allowed_types) or "nothing"
+        if now - self.refused_since >= self.grace:
+            raise AuthenticationFailed(
+                f"{self.address}:{self.port} refuses the key for the user {self.username}; it offers: {offered}",
+                hint="is `ssh_username` the image's own? Usual names: admin (Debian), ubuntu, ec2-user (Amazon Linux)",
+            ) from refusal
+        # The key and often the user are installed by the machine's first boot, which sshd may be ahead of.
+        return Pending(f"the key is refused (offered: {offered})")
+
+
+def connect(
+    address: str,
+    port: int = 22,
+    *,
+    username: str,
+    key: KeyPair,
+    deadline: Deadline,
+    emit: Emit,
+    timeout: float = 300.0,
+    alive: Callable[[], None] = lambda: None,
+    data: Mapping[str, str] | None = None,
+    known_host_key: str | None = None,
+    grace: float = 20.0,
+    patience: Patience | None = None,
+) -> SSHHost:
+    """Connect as soon as the machine lets us in; the host is a context manager that closes the connection.
+
+    Args:
+        address: A name or an address. port: Where its sshd listens.
+        username: Whom to log in as. key: The only key that is tried: no agent, no files, no forwarding.
+        deadline: The whole bake's; no operation of the host outlasts it.
+        emit: Gets `Waiting` now, and later `Output` and `Uploading`.
+        timeout: Seconds for getting in, now and at each `reconnect()`.
+        alive: Called between attempts, every two seconds; raises when there is nobody left to wait for.
+        data: What `host.data` will be.
+        known_host_key: The host key that is demanded: "ssh-ed25519 AAAA…" or "SHA256:…". With None the first one seen
+            is pinned. Every reconnect must show the same.
+        grace: For how many seconds refusals of the key are put up with after the first one.
+        patience: Timeouts of a single attempt.
+
+    Raises:
+        SSHTimeout: not in time; the message carries what happened last.
+        AuthenticationFailed: the server refuses this user or key.
+        HostKeyChanged: another key than the known one.
+    """
+    door = _Door(address, port, username, key, emit, alive, patience or Patience(), grace)
+
+    def reopen(host_key: str | None) -> ClientTransport:
+        return door.open(host_key, Deadline(timeout, within=deadline))
+
+    transport = reopen(known_host_key)
+    pinned = host_key_line(transport.get_remote_server_key())
+    host = SSHHost(
+        transport, address=address, deadline=deadline, emit=emit, data=data or {}, reopen=lambda: reopen(pinned)
+    )
+    if username == "root":
+        _refuse_signpost(host, address)
+    return host
+
+
+def _refuse_signpost(host: SSHHost, address: str) -> None:
+    """Many images let root in only to be told whose account to use, whatever the command."""
+    try:
+        answer = host.run("true", capture=True)
+    except BaseException:
+        host.close()
+        raise
+    if "rather than the user" in answer.stdout:
+        host.close()
+        said = answer.stdout.strip()
+        raise AuthenticationFailed(f"{address} lets root in only to say: {said}", hint="set `ssh_username` to that")

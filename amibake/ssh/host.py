@@ -1,0 +1,275 @@
+"""A machine that we have an SSH connection to: what provisioners get."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shlex
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from amibake.errors import InvalidOption, UploadFailed
+from amibake.events import Emit, Event, Output
+from amibake.host import Completed
+from amibake.remote import program, relative_to_login, shown
+from amibake.ssh.command import Chunk, Ended, Feed, Running, Stream, send_all
+from amibake.ssh.lines import Lines
+from amibake.ssh.transport import ClientTransport, translated
+from amibake.ssh.upload import plan
+from amibake.waiting import Deadline
+
+_TAIL = 20
+
+# `read` takes a pipe byte by byte, so what follows the marker is left for the command.
+_ENVIRONMENT = """
+amibake_shell=${SHELL:-/bin/sh} amibake_exports=
+while IFS= read -r amibake_line; do
+    if [ "$amibake_line" = "$1" ]; then
+        eval "$amibake_exports"
+        exec "$amibake_shell" -c "$2"
+    fi
+    amibake_exports="$amibake_exports$amibake_line
+"
+done
+echo 'the environment did not arrive' >&2
+exit 125
+"""
+
+_GET = """
+if ! [ -f "$1" ]; then echo 'there is no such file' >&2; exit 1; fi
+exec cat "$1"
+"""
+
+
+class SSHHost:
+    """A `Host` over SSH. Closed by `close()` or by leaving the `with` block; what it raises is as `Host` says.
+
+    Nothing waits for longer than the deadline it was given, and a machine that no longer answers is noticed within
+    half a minute, also while a command says nothing.
+    """
+
+    def __init__(
+        self,
+        transport: ClientTransport,
+        *,
+        address: str,
+        deadline: Deadline,
+        emit: Emit,
+        data: Mapping[str, str],
+        reopen: Callable[[], ClientTransport],
+    ) -> None:
+        self._transport = transport
+        self._address = address
+        self._deadline = deadline
+        self._emit = emit
+        self._data = data
+        self._reopen = reopen
+        self._stale: tuple[str, ...] = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def data(self) -> Mapping[str, str]:
+        """What Packer calls build data."""
+        return self._data
+
+    def emit(self, event: Event) -> None:
+        """Tell the user of the bake."""
+        self._emit(event)
+
+    def close(self) -> None:
+        """End the connection, and with it whatever still runs over it."""
+        self._transport.end()
+
+    def reconnect(self) -> None:
+        """Connect anew, to the same machine with the same host key.
+
+        Raises SSHTimeout, AuthenticationFailed or HostKeyChanged.
+        """
+        self.close()
+        self._transport = self._reopen()
+
+    def run(
+        self,
+        command: str,
+        *,
+        input: bytes = b"",  # noqa: A002 - the protocol's word
+        environment: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        capture: bool = False,
+    ) -> Completed:
+        """Run a command in the login shell: see `Host.run`.
+
+        Raises:
+            ConnectionLost: the connection ended before the command did.
+            WaitTimeout: it did not end within `timeout` seconds, or the bake's time is up. It may still be running.
+            InvalidOption: a name in `environment` is no variable's name, or a value has a NUL.
+        """
+        deadline = self._deadline if timeout is None else Deadline(timeout, within=self._deadline)
+        if environment:
+            marker = f"amibake-{secrets.token_hex(8)}"
+            input = _exports(environment) + f"{marker}\n".encode() + input  # noqa: A001
+            command = program("environment", _ENVIRONMENT, marker, command)
+        record: _Captured | _Streamed = _Captured() if capture else _Streamed(self._emit)
+        ended = self._execute(command, send_all(input), record.add, deadline)
+        record.end()
+        tail = [*record.tail, *([f"killed by signal {ended.signal}"] if ended.signal else [])]
+        return Completed(ended.status, record.text("stdout"), record.text("stderr"), tuple(tail[-_TAIL:]))
+
+    def put(self, source: Path | bytes, destination: str, *, mode: int | None = None) -> None:
+        """Upload one file, or a directory's contents, to exactly this path.
+
+        Missing parents are made. A file appears under its name only when it is complete. A directory is created with
+        the mode of the local one, or merged into the one that is there, which keeps its mode and whatever else it
+        holds; symlinks and modes survive, and the entries belong to the user who logs in. Hard links
+        arrive as files of their own.
+
+        Args:
+            source: A file, a directory, or a file's content.
+            destination: Absolute, or from the directory where a login starts; a leading `~/` says the same.
+            mode: The permission bits of what this creates; None is the local one's, and 0644 for bytes.
+
+        Raises:
+            UploadFailed: something could not be read here or written there; what was being replaced is as it was,
+                except that a failure while merging may leave some entries merged.
+            ConnectionLost, WaitTimeout: as `run`.
+        """
+        upload = plan(source, destination, mode, self._stale)
+        record = _Captured()
+        self._stale += upload.stale
+        ended = self._execute(upload.command, upload.feed, record.add, self._deadline)
+        if ended.signal is None:
+            self._stale = ()  # the remote program came to its end, where it cleans up
+        if ended.status != 0:
+            name = "the content" if isinstance(source, bytes) else shown(str(source))
+            why = _why(ended, record)
+            full = re.search("No space left|Wrote only|write error", why)  # tar says it in its own way
+            hint = "the builder's disk is full, or nearly: give it a bigger root volume" if full else ""
+            raise UploadFailed(f"{name} can't be uploaded to {shown(destination)} on {self._address}: {why}", hint=hint)
+
+    def get(self, source: str, destination: Path) -> None:
+        """Download one file; `destination` appears when it is complete.
+
+        Raises:
+            UploadFailed: it is not there, or can't be written here.
+            ConnectionLost, WaitTimeout: as `run`.
+        """
+        partial = destination.with_name(f".amibake-{secrets.token_hex(8)}")
+        record = _Captured()
+
+        def add(chunk: Chunk) -> None:
+            if chunk.stream == "stderr":
+                record.add(chunk)
+            else:
+                with _writing(destination):
+                    file.write(chunk.data)
+
+        with _writing(destination):
+            file = partial.open("xb", buffering=0)
+        try:
+            with file:
+                command = program("get", _GET, relative_to_login(source))
+                ended = self._execute(command, send_all(b""), add, self._deadline, patient=True)
+            if ended.status != 0:
+                raise UploadFailed(f"{shown(source)} can't be downloaded from {self._address}: {_why(ended, record)}")
+            with _writing(destination):
+                partial.replace(destination)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _execute(
+        self, command: str, feed: Feed, receive: Callable[[Chunk], None], deadline: Deadline, *, patient: bool = False
+    ) -> Ended:
+        with translated(self._address):
+            running = Running(self._transport, command, feed, deadline=deadline, patient=patient)
+        try:
+            for item in running:
+                if isinstance(item, Chunk):
+                    receive(item)
+                else:
+                    self._emit(item)
+            return running.ended()
+        finally:
+            running.close()
+
+
+class _Captured:
+    """Keeps everything."""
+
+    def __init__(self) -> None:
+        self._data: dict[Stream, list[bytes]] = {"stdout": [], "stderr": []}
+        self._lines: dict[Stream, Lines] = {"stdout": Lines(), "stderr": Lines()}
+        self.tail: deque[str] = deque(maxlen=_TAIL)
+
+    def add(self, chunk: Chunk) -> None:
+        self._data[chunk.stream].append(chunk.data)
+        self.tail.extend(self._lines[chunk.stream].feed(chunk.data))
+
+    def end(self) -> None:
+        for lines in self._lines.values():
+            self.tail.extend(lines.feed(b"", final=True))
+
+    def text(self, stream: Stream) -> str:
+        return b"".join(self._data[stream]).decode("utf-8", "replace")
+
+
+class _Streamed:
+    """Tells of every line as it comes, and keeps the last ones."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self._lines: dict[Stream, Lines] = {"stdout": Lines(), "stderr": Lines()}
+        self._tails: dict[Stream, deque[str]] = {"stdout": deque(maxlen=_TAIL), "stderr": deque(maxlen=_TAIL)}
+        self.tail: deque[str] = deque(maxlen=_TAIL)
+
+    def add(self, chunk: Chunk) -> None:
+        self._tell(chunk.stream, self._lines[chunk.stream].feed(chunk.data))
+
+    def end(self) -> None:
+        for stream, lines in self._lines.items():
+            self._tell(stream, lines.feed(b"", final=True))
+
+    def text(self, stream: Stream) -> str:
+        return "".join(f"{line}\n" for line in self._tails[stream])
+
+    def _tell(self, stream: Stream, lines: Iterator[str]) -> None:
+        for line in lines:
+            self.tail.append(line)
+            self._tails[stream].append(line)
+            self._emit(Output(stream, line))
+
+
+def _exports(environment: Mapping[str, str]) -> bytes:
+    mistakes = [
+        f"environment: {name!r} is no name of a variable"
+        for name in environment
+        if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name)
+    ]
+    mistakes += [f"environment: the value of {name} has a NUL" for name, value in environment.items() if "\0" in value]
+    if mistakes:
+        raise InvalidOption(*mistakes)
+    lines = (f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _why(ended: Ended, record: _Captured) -> str:
+    if ended.signal:
+        return f"killed there by signal {ended.signal}"
+    said = record.text("stderr").strip() or record.text("stdout").strip()
+    # tar says what it could not write before it says why
+    return "; ".join(said.splitlines()[:3]) if said else f"exit status {ended.status}"
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UploadFailed(f"{path} can't be written: {error.strerror or error}") from error

@@ -1,0 +1,56 @@
+"""What loopback machines answer, how they misbehave, and what they write down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command that a machine was told to run: its text, its input, the `environment` that came with it, and where
+    it ran an uploaded script, that `script`'s text."""
+
+    command: str
+    input: bytes
+    environment: dict[str, str]
+    script: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a recorded command answers. `does` is called first; with `stays` it does not end before the connection."""
+
+    status: int = 0
+    stdout: str = ""
+    stderr: str = ""
+    does: Callable[[], object] | None = field(default=None, repr=False)
+    stays: bool = False
+
+
+def exits(status: int, stdout: str = "", stderr: str = "") -> Answer:
+    """The answer of a command that prints this and exits so."""
+    return Answer(status, stdout, stderr)
+
+
+@dataclass
+class Behaviour:
+    """How machines behave. Shared by those of one `LoopbackMachines`; may be changed at any time.
+
+    Attributes:
+        answers: (text, Answer): the first whose text occurs in a command or its script; without one: exit status 0.
+        refuse_connections: So many connections are accepted and closed at once.
+        refuse_logins: So many logins are refused.
+        drop_after: When so many bytes of one command's input have arrived the connection is dropped, once.
+        drop_instead: The connection is dropped, once, in place of the answer to a command in which this text occurs.
+    """
+
+    answers: list[tuple[str, Answer]] = field(default_factory=list)
+    refuse_connections: int = 0
+    refuse_logins: int = 0
+    drop_after: int | None = None
+    drop_instead: str | None = None
+
+    def on(self, text: str, answer: Answer) -> None:
+        """From now on this is what commands with this text answer."""
+        self.answers.insert(0, (text, answer))

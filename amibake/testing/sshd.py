@@ -1,0 +1,262 @@
+"""A machine of which there is only its SSH server, on loopback in this process.
+
+It carries out amibake's own remote programs (uploads, downloads, cleaning up) for real, in a directory that stands for
+its root, and records everything else without running it: a provisioning script must not run on a developer's machine.
+Nothing of it needs root.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import socket
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+import paramiko
+from paramiko.common import (
+    AUTH_FAILED,
+    AUTH_SUCCESSFUL,
+    OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED,
+    OPEN_SUCCEEDED,
+)
+
+from amibake.ssh.keys import make_key_pair
+from amibake.testing.behaviour import Answer, Behaviour, Ran
+from amibake.testing.execution import Execution
+
+_LOGGER = "amibake.testing.sshd"
+logging.getLogger(_LOGGER).setLevel(logging.CRITICAL + 1)  # a connection that a test drops is no news
+
+
+class LoopbackMachine:
+    """One machine: switched on by `start()`, off by `stop()`; a context manager that does both.
+
+    Attributes:
+        address, port: Where it listens while it is on.
+        root: The directory that stands for its `/`.
+        ran: What it was told to run, in order, without amibake's own remote programs.
+        logins: How many have been let in.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        root: Path,
+        authorized_keys: Sequence[str],
+        *,
+        username: str = "admin",
+        behaviour: Behaviour | None = None,
+        execute: bool = False,
+    ) -> None:
+        """With `execute` every command is really run by /bin/sh, as the user who runs the tests."""
+        self.address = address
+        self.port = 0
+        self.root = root
+        self.username = username
+        self.authorized_keys = [tuple(key.split()[:2]) for key in authorized_keys]
+        self.behaviour = behaviour or Behaviour()
+        self.execute = execute
+        self.ran: list[Ran] = []
+        self.logins = 0
+        self._host_key = _new_host_key()
+        self._listener: socket.socket | None = None
+        self._accepting: threading.Thread | None = None
+        self._transports: list[paramiko.Transport] = []
+        self._executions: list[Execution] = []
+        self.home.mkdir(parents=True, exist_ok=True)
+        (root / "tmp").mkdir(exist_ok=True)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def home(self) -> Path:
+        """The home of the user who logs in."""
+        return self.root / "home" / self.username
+
+    @property
+    def host_key(self) -> str:
+        """The public host key: type and base64."""
+        return f"{self._host_key.get_name()} {self._host_key.get_base64()}"
+
+    def change_host_key(self) -> None:
+        """Show another host key from the next connection on."""
+        self._host_key = _new_host_key()
+
+    def upload(self, path: str) -> Path:
+        """Where on this machine's disk something is that was uploaded there."""
+        return self.root / path.lstrip("/") if path.startswith("/") else self.home / path
+
+    def start(self) -> None:
+        """Listen."""
+        self._listener = socket.create_server((self.address, 0))
+        self.port = self._listener.getsockname()[1]
+        self._accepting = threading.Thread(target=self._accept, args=(self._listener,), name="sshd", daemon=True)
+        self._accepting.start()
+
+    def stop(self) -> None:
+        """Stop listening and drop every connection, with what runs over it. No thread is left."""
+        if self._listener is None or self._accepting is None:
+            return
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join()
+        self._listener.close()
+        self._listener = None
+        self.port = 0
+        self.drop()
+        for execution in self._executions:
+            execution.end()
+        for transport in self._transports:
+            transport.join(5)
+        self._executions.clear()
+        self._transports.clear()
+
+    def drop(self) -> None:
+        """Cut every connection."""
+        for transport in list(self._transports):
+            with suppress(OSError):
+                transport.sock.shutdown(socket.SHUT_RDWR)
+            transport.close()
+            transport.sock.close()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            if self.behaviour.refuse_connections > 0:
+                self.behaviour.refuse_connections -= 1
+                sock.close()
+                continue
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            transport = paramiko.Transport(sock)
+            transport.set_log_channel(_LOGGER)
+            transport.add_server_key(self._host_key)
+            self._transports.append(transport)
+            transport.start_server(event=threading.Event(), server=_Door(self))
+
+    def admits(self, username: str, key: paramiko.PKey) -> bool:
+        """Whether this key opens the door to this user."""
+        if self.behaviour.refuse_logins > 0:
+            self.behaviour.refuse_logins -= 1
+            return False
+        admitted = username == self.username and (key.get_name(), key.get_base64()) in self.authorized_keys
+        self.logins += admitted
+        return admitted
+
+    def begin(self, channel: paramiko.Channel, command: str) -> None:
+        """Do what this command says, in a thread of its own."""
+        self._executions.append(Execution(channel, lambda execution: self._carry_out(execution, command), self._count))
+
+    def _count(self, received: int) -> int | None:
+        limit = self.behaviour.drop_after
+        if limit is None or received < limit:
+            return None
+        self.behaviour.drop_after = None
+        self.drop()
+        return limit
+
+    def _carry_out(self, execution: Execution, command: str) -> None:
+        ours = _our_program(command)
+        if ours and ours[3] != "amibake-environment":
+            if not self._drops_instead(command):
+                arguments = [str(self.upload(word)) if word.startswith("/") else word for word in ours[4:]]
+                execution.process([*ours[:4], *arguments], self.home, self._environment())
+        elif self.execute:
+            execution.process(["/bin/sh", "-c", command], self.home, self._environment())
+        else:
+            ran = self._ran(command, ours, execution.read_all())
+            self.ran.append(ran)
+            self._answer(execution, ran)
+
+    def _ran(self, command: str, ours: list[str], given: bytes) -> Ran:
+        environment: dict[str, str] = {}
+        if ours:
+            marker, command = ours[4:6]
+            exports, _, given = given.partition(f"{marker}\n".encode())
+            words = shlex.split(exports.decode("utf-8", "surrogateescape"))
+            environment = dict(word.split("=", 1) for word in words if word != "export")
+        return Ran(command, given, environment, self._script(command))
+
+    def _script(self, command: str) -> str:
+        """The uploaded file that this command names, if it does."""
+        paths = (self.upload(word) for word in _words(command) if "/" in word)
+        script = next((path for path in paths if path.is_file()), None)
+        return script.read_text(errors="replace") if script else ""
+
+    def _drops_instead(self, said: str) -> bool:
+        text = self.behaviour.drop_instead
+        if text is None or text not in said:
+            return False
+        self.behaviour.drop_instead = None
+        self.drop()
+        return True
+
+    def _answer(self, execution: Execution, ran: Ran) -> None:
+        said = f"{ran.command}\n{ran.script}"
+        if self._drops_instead(said):
+            return
+        answer = next((answer for text, answer in self.behaviour.answers if text in said), Answer())
+        if answer.does:
+            answer.does()
+        if answer.stays:
+            execution.stay()
+        else:
+            execution.answer(answer.status, answer.stdout, answer.stderr)
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "HOME": str(self.home),
+            "USER": self.username,
+            "LOGNAME": self.username,
+            "SHELL": "/bin/sh",
+            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+        }
+
+
+class _Door(paramiko.ServerInterface):
+    """Lets in by public key only, and to run commands only."""
+
+    def __init__(self, machine: LoopbackMachine) -> None:
+        self._machine = machine
+
+    def get_allowed_auths(self, _username: str) -> str:
+        return "publickey"
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        return AUTH_SUCCESSFUL if self._machine.admits(username, key) else AUTH_FAILED
+
+    def check_channel_request(self, kind: str, _number: int) -> int:
+        return OPEN_SUCCEEDED if kind == "session" else OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+
+    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        self._machine.begin(channel, command.decode("utf-8", "surrogateescape"))
+        return True
+
+
+def _new_host_key() -> paramiko.PKey:
+    return make_key_pair("ed25519", "host").signer()
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return []
+
+
+def _our_program(command: str) -> list[str]:
+    """The words of a remote program of amibake's own (amibake.remote), and none for anything else."""
+    words = _words(command)[1:]
+    ours = words[:2] == ["sh", "-c"] and len(words) > 3 and words[3].startswith("amibake-")
+    return words if ours else []

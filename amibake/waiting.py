@@ -1,0 +1,123 @@
+"""Deadlines, polling, retries and the clock: the only place that waits, and the only one that imports tenacity."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from amibake.errors import WaitTimeout
+from amibake.events import Emit, Waiting
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Time as this library sees it: `now()` in seconds from anywhere, `sleep(seconds)`, and the date as `epoch()`."""
+
+    def now(self) -> float: ...
+    def sleep(self, seconds: float) -> None: ...
+    def epoch(self) -> float: ...
+
+
+class SystemClock:
+    """The real one."""
+
+    now = staticmethod(time.monotonic)
+    sleep = staticmethod(time.sleep)
+    epoch = staticmethod(time.time)
+
+
+clock: Clock = SystemClock()
+"""A documented seam: a test puts its own clock here, and every wait of this library is instant."""
+
+
+class Deadline:
+    """A point in time that is `seconds` away, and never later than `within`."""
+
+    def __init__(self, seconds: float, *, within: Deadline | None = None) -> None:
+        self.seconds = seconds if within is None else min(seconds, within.remaining())
+        self._at = clock.now() + self.seconds
+
+    def remaining(self) -> float:
+        """Seconds left, 0 when it has passed."""
+        return max(0.0, self._at - clock.now())
+
+
+@dataclass(frozen=True)
+class Pending:
+    """What a probe answers while the thing is not there yet, with what it saw instead."""
+
+    seen: str
+
+
+def wait_for(
+    what: str,
+    probe: Callable[[], T | Pending],
+    *,
+    deadline: Deadline,
+    emit: Emit,
+    first: float = 0.25,
+    most: float = 5.0,
+    hint: str = "",
+) -> T:
+    """Call `probe` until it answers something other than `Pending`, and return that.
+
+    The first pause is `first` seconds, each later one half as long again, up to `most`. What the probe raises
+    goes through. Whenever what was seen changes, and at least every 15 seconds, a `Waiting` event says so.
+
+    Raises:
+        WaitTimeout: the deadline has passed; the message carries what was seen last.
+    """
+    from tenacity import Retrying, retry_if_result
+
+    started = clock.now()
+    told: tuple[str, float] = ("", -1.0)
+
+    def pause(state: RetryCallState) -> float:
+        return min(first * 1.5 ** (state.attempt_number - 1), most, max(deadline.remaining(), 0.01))
+
+    def tell(state: RetryCallState) -> None:
+        nonlocal told
+        seen, now = _seen(state), clock.now()
+        if seen != told[0] or now - told[1] >= 15:
+            told = (seen, now)
+            emit(Waiting(what, seen, now - started))
+
+    def give_up(state: RetryCallState) -> T:
+        message = f"{what}: not after {clock.now() - started:.0f} s; last seen: {_seen(state)}"
+        raise WaitTimeout(message, hint=hint)
+
+    return Retrying(
+        retry=retry_if_result(lambda answer: isinstance(answer, Pending)),
+        wait=pause,
+        stop=lambda _: deadline.remaining() <= 0,
+        sleep=clock.sleep,
+        before_sleep=tell,
+        retry_error_callback=give_up,
+    )(probe)  # type: ignore[return-value]
+
+
+def again(call: Callable[[], T], *, after: type[Exception], times: int, first: Callable[[], None]) -> T:
+    """Make a call that may be repeated, so many `times` at most: when it raises `after`, do something `first`, repeat.
+
+    What else is raised goes through, as does the last error, and what `first` raises.
+    """
+    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+
+    return Retrying(
+        retry=retry_if_exception_type(after),
+        stop=stop_after_attempt(times),
+        sleep=clock.sleep,
+        before_sleep=lambda _: first(),
+        reraise=True,
+    )(call)
+
+
+def _seen(state: RetryCallState) -> str:
+    answer = state.outcome.result() if state.outcome else None
+    return answer.seen if isinstance(answer, Pending) else "nothing"

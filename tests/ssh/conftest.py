@@ -1,0 +1,49 @@
+"""A loopback machine that really runs what it is told, and a host connected to it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from amibake.events import Event
+from amibake.ssh.connect import connect
+from amibake.ssh.host import SSHHost
+from amibake.ssh.keys import KeyPair, make_key_pair
+from amibake.testing.sshd import LoopbackMachine
+from amibake.waiting import Deadline
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def key() -> KeyPair:
+    return make_key_pair()
+
+
+@pytest.fixture
+def machine(tmp_path: Path, key: KeyPair) -> Iterator[LoopbackMachine]:
+    with LoopbackMachine("127.78.0.1", tmp_path / "machine", [key.public], execute=True) as machine:
+        yield machine
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def host(machine: LoopbackMachine, key: KeyPair, events: list[Event]) -> Iterator[SSHHost]:
+    with connect(
+        machine.address, machine.port, username="admin", key=key, deadline=Deadline(300), emit=events.append
+    ) as host:
+        yield host

@@ -1,0 +1,252 @@
+"""Getting in, past everything that a booting machine does, on a clock on which waiting takes no time."""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import paramiko
+import pytest
+
+from amibake import waiting
+from amibake.errors import AuthenticationFailed, ConnectionLost, HostKeyChanged, NoCapacity, SSHTimeout
+from amibake.events import Event, Waiting
+from amibake.ssh import dial
+from amibake.ssh.connect import connect
+from amibake.ssh.host import SSHHost
+from amibake.ssh.keys import KeyPair, make_key_pair
+from amibake.ssh.transport import Patience
+from amibake.testing.behaviour import exits
+from amibake.testing.clock import FakeClock
+from amibake.testing.sshd import LoopbackMachine, _Door
+from amibake.waiting import Deadline
+
+ADDRESS = "127.78.0.1"
+Connect = Callable[..., SSHHost]
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    clock = FakeClock()
+    monkeypatch.setattr(waiting, "clock", clock)
+    return clock
+
+
+@pytest.fixture
+def enter(machine: LoopbackMachine, key: KeyPair, events: list[Event]) -> Connect:
+    def enter(port: int | None = None, **options: Any) -> SSHHost:
+        given: dict[str, Any] = {
+            "username": "admin",
+            "key": key,
+            "deadline": Deadline(3600),
+            "emit": events.append,
+            "timeout": 30.0,
+        }
+        return connect(ADDRESS, port or machine.port, **{**given, **options})
+
+    return enter
+
+
+@contextmanager
+def server(serve: Callable[[socket.socket], object]) -> Iterator[int]:
+    """Something that listens and is no SSH server; connections are closed after `serve`."""
+    listener = socket.create_server((ADDRESS, 0))
+
+    def accept() -> None:
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            with sock:
+                serve(sock)
+
+    thread = threading.Thread(target=accept)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        listener.close()
+
+
+def until_closed(sock: socket.socket) -> None:
+    while sock.recv(4096):
+        pass
+
+
+def banner_only(sock: socket.socket) -> None:
+    sock.sendall(b"SSH-2.0-x\r\n")
+    until_closed(sock)
+
+
+def reset(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def test_in_at_the_first_attempt(enter: Connect, clock: FakeClock, events: list[Event]) -> None:
+    with enter(data={"ID": "i-1"}) as host:
+        assert host.run("echo hello", capture=True).stdout == "hello\n"
+        assert host.data["ID"] == "i-1"
+    assert clock.now() == 0
+    assert events == []
+
+
+def test_in_with_an_rsa_key(tmp_path: Path, enter: Connect) -> None:
+    key = make_key_pair("rsa", "for the old")
+    with LoopbackMachine("127.78.0.3", tmp_path / "m", [key.public]) as machine:
+        connect(
+            machine.address, machine.port, username="admin", key=key, deadline=Deadline(9), emit=lambda _: None
+        ).close()
+        assert machine.logins == 1
+
+
+def test_nobody_listens(enter: Connect, machine: LoopbackMachine, clock: FakeClock, events: list[Event]) -> None:
+    machine.stop()
+    with pytest.raises(SSHTimeout, match=r"as admin: not after 30 s; last seen: Connection refused") as caught:
+        enter()
+    assert "security group" in caught.value.hint
+    assert clock.now() == pytest.approx(30, abs=1.1)
+    assert isinstance(events[0], Waiting)
+
+
+def refused(*_: object) -> socket.socket:
+    raise ConnectionRefusedError(111, "Connection refused")
+
+
+def test_the_machine_comes_up_meanwhile(
+    enter: Connect, machine: LoopbackMachine, monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    real = dial.dial
+
+    def dialled(address: str, port: int, deadline: Deadline) -> socket.socket:
+        return real(address, port, deadline) if clock.now() > 20 else refused()
+
+    monkeypatch.setattr(dial, "dial", dialled)
+    enter().close()
+    assert 20 < clock.now() <= 21
+
+
+def test_gives_up_as_soon_as_the_instance_has_died(
+    enter: Connect, monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    def alive() -> None:
+        if clock.now() > 10:
+            raise NoCapacity("the instance was reclaimed")
+
+    monkeypatch.setattr(dial, "dial", refused)
+    with pytest.raises(NoCapacity):
+        enter(alive=alive)
+    assert clock.now() < 14
+
+
+@pytest.mark.parametrize(
+    ("serve", "seen"),
+    [
+        (lambda _: None, "banner|reset"),
+        (reset, "reset|banner"),
+        (lambda sock: sock.sendall(b"Exceeded MaxStartups\r\n"), "banner|reset"),
+        (lambda sock: sock.sendall(b"SSH-2.0-x\r\n"), "reset|Negotiation|closed it"),
+        (until_closed, "banner"),
+        (banner_only, "No existing session"),
+    ],
+    ids=["close", "reset", "MaxStartups", "banner then close", "silence", "banner then silence"],
+)
+def test_what_listens_is_not_ready(enter: Connect, serve: Callable[[socket.socket], object], seen: str) -> None:
+    with server(serve) as port, pytest.raises(SSHTimeout, match=seen):
+        enter(port, timeout=1.0, patience=Patience(tcp=5, banner=0.1, handshake=0.2, auth=5))
+
+
+def test_connections_that_are_closed_at_once_are_tried_again(enter: Connect, machine: LoopbackMachine) -> None:
+    machine.behaviour.refuse_connections = 3
+    enter().close()
+    assert (machine.behaviour.refuse_connections, machine.logins) == (0, 1)
+
+
+def test_the_key_is_installed_only_later(enter: Connect, machine: LoopbackMachine, events: list[Event]) -> None:
+    machine.behaviour.refuse_logins = 4
+    enter().close()
+    assert [event.seen for event in events if isinstance(event, Waiting)] == ["the key is refused (offered: publickey)"]
+
+
+def test_the_wrong_user(enter: Connect, machine: LoopbackMachine, clock: FakeClock) -> None:
+    with pytest.raises(
+        AuthenticationFailed, match="refuses the key for the user ubuntu; it offers: publickey"
+    ) as caught:
+        enter(username="ubuntu")
+    assert "ec2-user" in caught.value.hint
+    assert 20 <= clock.now() < 22
+
+
+def test_a_server_that_wants_no_key(enter: Connect, machine: LoopbackMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.behaviour.refuse_logins = 1
+    monkeypatch.setattr(_Door, "check_auth_none", lambda *_: paramiko.common.AUTH_SUCCESSFUL)
+    enter().close()
+
+
+def test_a_server_that_takes_no_keys(enter: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Door, "get_allowed_auths", lambda *_: "password,keyboard-interactive")
+    with pytest.raises(AuthenticationFailed, match="it offers: password, keyboard-interactive"):
+        enter(username="ubuntu")
+
+
+def test_root_is_told_whose_account_to_use(tmp_path: Path, key: KeyPair) -> None:
+    said = 'Please login as the user "admin" rather than the user "root".'
+    with LoopbackMachine("127.78.0.3", tmp_path / "m", [key.public], username="root") as machine:
+
+        def enter() -> SSHHost:
+            return connect(
+                machine.address, machine.port, username="root", key=key, deadline=Deadline(9), emit=lambda _: None
+            )
+
+        enter().close()
+        machine.behaviour.on("true", exits(142, stdout=f"{said}\n\n"))
+        with pytest.raises(AuthenticationFailed, match=said):
+            enter()
+        machine.behaviour.drop_instead = "true"
+        with pytest.raises(ConnectionLost):
+            enter()
+
+
+def test_a_known_host_key_is_demanded(enter: Connect, machine: LoopbackMachine) -> None:
+    fingerprint = machine._host_key.fingerprint
+    for known in (machine.host_key, f"{machine.host_key} root@builder", fingerprint):
+        enter(known_host_key=known).close()
+    other = make_key_pair().public
+    with pytest.raises(HostKeyChanged, match=re.escape(f"ssh-ed25519 {fingerprint}, where {other}")):
+        enter(known_host_key=other)
+
+
+def test_a_known_rsa_host_key_is_asked_for(enter: Connect) -> None:
+    with pytest.raises(HostKeyChanged):
+        enter(known_host_key=make_key_pair("rsa").public)
+
+
+def test_reconnecting_to_the_same_machine_only(enter: Connect, machine: LoopbackMachine) -> None:
+    with enter() as host:
+        machine.stop()
+        machine.start()
+        with pytest.raises(ConnectionLost):
+            host.run("true")
+    with enter() as host:
+        host.reconnect()
+        assert host.run("true").status == 0
+        machine.change_host_key()
+        with pytest.raises(HostKeyChanged):
+            host.reconnect()
+
+
+def test_what_else_is_raised_leaves_nothing_open(enter: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_transport(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("amibake.ssh.transport.ClientTransport", no_transport)
+    with pytest.raises(KeyboardInterrupt):
+        enter()

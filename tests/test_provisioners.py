@@ -1,0 +1,331 @@
+"""File and Shell, on a loopback machine that really runs what it is told, and on one that only records it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amibake.errors import ConnectionLost, InvalidOption, ScriptFailed, UploadFailed, WaitTimeout
+from amibake.events import Event, Output, Warned
+from amibake.host import Provisioner
+from amibake.provisioners import File, Shell
+from amibake.ssh.connect import connect
+from amibake.ssh.host import SSHHost
+from amibake.ssh.keys import make_key_pair
+from amibake.testing.behaviour import exits
+from amibake.testing.sshd import LoopbackMachine
+from amibake.waiting import Deadline
+
+
+@pytest.fixture(params=[True])
+def machine(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[LoopbackMachine]:
+    key = make_key_pair()
+    with LoopbackMachine("127.78.0.1", tmp_path / "machine", [key.public], execute=request.param) as machine:
+        machine.key = key  # type: ignore[attr-defined]
+        yield machine
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def host(machine: LoopbackMachine, events: list[Event]) -> Iterator[SSHHost]:
+    with connect(
+        machine.address,
+        machine.port,
+        username="admin",
+        key=machine.key,  # type: ignore[attr-defined]
+        deadline=Deadline(300),
+        emit=events.append,
+        data={"BuildID": "b-1"},
+    ) as host:
+        yield host
+
+
+@pytest.fixture
+def tube(tmp_path: Path) -> Path:
+    tube = tmp_path / "deploy" / "mailtube"
+    (tube / "sub").mkdir(parents=True)
+    (tube / "package.json").write_text("{}")
+    (tube / "sub" / "blob").write_bytes(os.urandom(200_000))
+    return tube
+
+
+def below(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def done(host: SSHHost, provisioner: Provisioner) -> None:
+    provisioner.check()
+    provisioner.provision(host)
+
+
+@pytest.mark.parametrize(
+    ("slash", "there", "destination", "where"),
+    [
+        ("", False, "/tmp/mailtube", "/tmp/mailtube"),
+        ("", False, "/tmp/other", "/tmp/other"),
+        ("", False, "/tmp/other/", "/tmp/other/mailtube"),
+        ("", True, "/tmp/other", "/tmp/other/mailtube"),
+        ("", True, "/tmp/other/", "/tmp/other/mailtube"),
+        ("/", False, "/tmp/other", "/tmp/other"),
+        ("/", False, "/tmp/other/", "/tmp/other"),
+        ("/", True, "/tmp/other", "/tmp/other"),
+        ("", False, "/tmp/a/b/c", "/tmp/a/b/c"),
+        ("", False, "~/tube", "/home/admin/tube"),
+        ("", True, "~", "/home/admin/mailtube"),
+        ("", True, "~/", "/home/admin/mailtube"),
+        ("/", True, ".", "/home/admin"),
+    ],
+)
+@pytest.mark.parametrize("cut_at", [None, 100_000])
+def test_where_a_directory_goes(
+    host: SSHHost,
+    machine: LoopbackMachine,
+    tube: Path,
+    slash: str,
+    there: bool,
+    destination: str,
+    where: str,
+    cut_at: int | None,
+) -> None:
+    if there:
+        machine.upload("/tmp/other").mkdir()
+    machine.behaviour.drop_after = cut_at
+    done(host, File(f"{tube}{slash}", destination))
+    assert below(machine.upload(where)) == below(tube)
+    assert set(below(machine.root)) == {f"{where[1:]}/{name}" for name in below(tube)}
+    assert machine.logins == (1 if cut_at is None else 2)
+
+
+def test_the_question_for_the_directory_is_asked_again_too(host: SSHHost, machine: LoopbackMachine, tube: Path) -> None:
+    done(host, File(str(tube), "/tmp/mailtube"))
+    machine.drop()
+    done(host, File(str(tube), "/tmp/mailtube"))
+    assert machine.logins == 2
+    assert below(machine.upload("/tmp/mailtube/mailtube")) == below(tube)
+
+
+def test_an_upload_is_tried_three_times(host: SSHHost, machine: LoopbackMachine, tube: Path) -> None:
+    real, lost = host.put, 0
+
+    def put(*arguments: Any, **options: Any) -> None:
+        nonlocal lost
+        lost += 1
+        machine.behaviour.drop_after = 1
+        real(*arguments, **options)
+
+    host.put = put  # type: ignore[method-assign]
+    with pytest.raises(ConnectionLost):
+        done(host, File(tube, "/tmp/x"))
+    assert (lost, machine.logins) == (3, 3)
+
+
+def test_where_a_file_goes(host: SSHHost, machine: LoopbackMachine, tube: Path) -> None:
+    package = tube / "package.json"
+    done(host, File(package, "/tmp/new/p.json"))
+    done(host, File(package, "/tmp/new/"))
+    done(host, File(package, "~/"))
+    done(host, File(destination="/tmp/new/text", content="é", mode=0o600))
+    done(host, File(destination="/tmp/new/empty", content=b""))
+    assert below(machine.root) == {
+        "tmp/new/p.json": b"{}",
+        "tmp/new/package.json": b"{}",
+        "home/admin/package.json": b"{}",
+        "tmp/new/text": "é".encode(),
+        "tmp/new/empty": b"",
+    }
+    assert machine.upload("/tmp/new/text").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(UploadFailed, match="it is a directory"):
+        done(host, File(package, "/tmp/new"))
+
+
+@pytest.mark.parametrize(
+    ("given", "mistakes"),
+    [
+        ({}, ["give either source or content", "destination: is missing"]),
+        ({"source": "a", "content": "b", "destination": "c"}, ["give either source or content"]),
+        ({"source": "/no/such", "destination": "c"}, ["source: '/no/such': No such file or directory"]),
+        ({"source": "a\0b", "destination": "c\0"}, ["source: 'a\\x00b': embedded null byte", "destination: has a NUL"]),
+        ({"source": "/etc/passwd/", "destination": "c"}, ["source: /etc/passwd/ is no directory"]),
+        ({"content": "x", "destination": "/tmp/"}, ["destination: /tmp/ names no file for the content"]),
+        ({"content": "x", "destination": "~bob/x"}, ["destination: ~bob/x is another user's home; give its path"]),
+        ({"content": "x", "destination": "x", "mode": 0o10000}, ["mode: 4096 is no permission bits, such as 0o644"]),
+    ],
+)
+def test_mistakes_of_file(given: dict[str, Any], mistakes: list[str]) -> None:
+    with pytest.raises(InvalidOption) as caught:
+        File(**given).check()
+    assert list(caught.value.mistakes) == [f"File: {mistake}" for mistake in mistakes]
+
+
+def test_an_unreadable_source(tube: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may read anything
+    with pytest.raises(InvalidOption, match="can't be read"):
+        File(tube, "/tmp/x").check()
+
+
+def test_inline_lines_share_one_shell_that_ends_at_the_first_failure(host: SSHHost, events: list[Event]) -> None:
+    done(host, Shell(inline=["X=1", "cd /", 'echo "$X $PWD"'], remote_folder="s"))
+    assert Output("stdout", "1 /") in events
+    with pytest.raises(ScriptFailed, match="the inline script exited with status 1") as caught:
+        done(host, Shell(inline=["echo before", "false", "echo after"], remote_folder="s"))
+    assert caught.value.tail == ("before",)
+
+
+def test_a_script_that_fails_is_named_with_its_last_lines_and_removed(
+    host: SSHHost, machine: LoopbackMachine, tmp_path: Path
+) -> None:
+    script = tmp_path / "primal"
+    script.write_text("#!/bin/sh\nseq 100\necho $0\nexit 3\n")
+    with pytest.raises(ScriptFailed) as caught:
+        done(host, Shell(script=script, remote_folder="scripts"))
+    assert caught.value.message == f"{script} exited with status 3"
+    assert caught.value.status == 3
+    assert caught.value.tail[:19] == tuple(str(number) for number in range(82, 101))
+    assert caught.value.tail[19].startswith("./scripts/amibake-")
+    assert below(machine.root) == {}
+
+
+def test_the_interpreter_is_the_one_that_the_first_line_names(
+    host: SSHHost, tmp_path: Path, events: list[Event]
+) -> None:
+    (tmp_path / "one").write_text("#!/usr/bin/env python3\nprint('python')\n")
+    (tmp_path / "two").write_bytes(b"#!/bin/bash\r\necho ${BASH_VERSION:+bash}\r\n")
+    (tmp_path / "three").write_text("echo login shell\n")
+    done(host, Shell(scripts=[tmp_path / "one", str(tmp_path / "two"), tmp_path / "three"], remote_folder="s"))
+    done(host, Shell(inline=["#!/bin/bash", "echo again ${BASH_VERSION:+bash}"], remote_folder="s"))
+    printed = [event.line for event in events if isinstance(event, Output)]
+    assert printed == ["python", "bash", "login shell", "again bash"]
+    with pytest.raises(ScriptFailed) as caught:
+        done(host, Shell(script=tmp_path / "two", binary=True, remote_folder="s"))
+    assert caught.value.status in {126, 127}
+    assert caught.value.hint
+
+
+def test_later_scripts_do_not_run_after_a_failure(host: SSHHost, tmp_path: Path, events: list[Event]) -> None:
+    (tmp_path / "bad").write_text("exit 9")
+    (tmp_path / "good").write_text("echo ran")
+    with pytest.raises(ScriptFailed, match="bad exited with status 9"):
+        done(host, Shell(scripts=[tmp_path / "bad", tmp_path / "good"], remote_folder="s"))
+    assert Output("stdout", "ran") not in events
+    done(host, Shell(scripts=[tmp_path / "bad", tmp_path / "good"], remote_folder="s", valid_exit_codes=[0, 9]))
+    assert Output("stdout", "ran") in events
+
+
+@pytest.mark.parametrize("given", [{"A": "it's\n", "B": "x=y"}, ["A=it's\n", "B=x=y"]])
+def test_variables_reach_the_script_and_no_file(
+    host: SSHHost, machine: LoopbackMachine, given: Any, events: list[Event]
+) -> None:
+    shell = Shell(
+        inline=['echo "$A|$B|$AMIBAKE_BUILD"', 'tr "\\0" " " </proc/$PPID/cmdline'],
+        environment_vars=given,
+        execute_command="sh {{ .Vars }} {{ .Path }}",
+        remote_folder="s",
+    )
+    done(host, shell)
+    assert Output("stdout", "|x=y|b-1") in events
+    assert not any(isinstance(event, Output) and "x=y" in event.line for event in events[3:])
+    assert "x=y" not in repr(shell)
+    assert below(machine.root) == {}
+
+
+def test_a_script_that_takes_too_long(host: SSHHost, machine: LoopbackMachine) -> None:
+    with pytest.raises(WaitTimeout):
+        done(host, Shell(inline=["sleep 1000"], timeout=0.3, remote_folder="s"))
+    assert below(machine.root) == {}
+
+
+def test_a_script_killed_by_a_signal(host: SSHHost) -> None:
+    with pytest.raises(ScriptFailed, match="was killed by a signal") as caught:
+        done(host, Shell(inline=["echo x"], execute_command="kill -9 $$; {{.Path}}", remote_folder="s"))
+    assert caught.value.status == -1
+
+
+@pytest.mark.parametrize("machine", [False], indirect=True)
+def test_what_a_recording_machine_sees(host: SSHHost, machine: LoopbackMachine, events: list[Event]) -> None:
+    machine.behaviour.on("bad", exits(3, stdout="out\n", stderr="err\n"))
+    with pytest.raises(ScriptFailed) as caught:
+        done(host, Shell(inline=["bad"], environment_vars={"A": "b c"}))
+    assert set(caught.value.tail) == {"out", "err"}
+    done(host, Shell(inline=["good"]))
+    assert [ran.script for ran in machine.ran] == ["#!/bin/sh -e\nbad\n", "#!/bin/sh -e\ngood\n"]
+    assert machine.ran[0].environment == {"A": "b c", "AMIBAKE_BUILD": "b-1"}
+    assert machine.ran[0].command.startswith("/tmp/amibake-")
+
+
+@pytest.mark.parametrize("machine", [False], indirect=True)
+def test_a_lost_connection_is_no_success_of_a_script(host: SSHHost, machine: LoopbackMachine) -> None:
+    machine.behaviour.drop_instead = "reboot"
+    with pytest.raises(ConnectionLost):
+        done(host, Shell(inline=["reboot"]))
+
+
+def test_a_script_that_can_not_be_removed_is_a_warning(
+    host: SSHHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, events: list[Event]
+) -> None:
+    (tmp_path / "rm").write_text("#!/bin/sh\ncase $* in *.sh) echo no way >&2; exit 1;; esac\n")
+    (tmp_path / "rm").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    done(host, Shell(inline=["true"], remote_folder="s"))
+    [warning] = [event.message for event in events if isinstance(event, Warned)]
+    assert warning.endswith(".sh could not be removed: no way")
+
+
+@pytest.mark.parametrize(
+    ("given", "mistakes"),
+    [
+        ({}, ["give exactly one of inline, script and scripts, not none"]),
+        (
+            {"inline": ["x"], "script": "y"},
+            ["give exactly one of inline, script and scripts, not inline and script"],
+        ),
+        ({"inline": []}, ["inline: must be a list, and not empty"]),
+        ({"inline": "echo"}, ["inline: must be a list, and not empty"]),
+        ({"scripts": Path("x")}, ["scripts: must be a list, and not empty"]),
+        ({"script": "/no/such"}, ["script: /no/such can't be read: No such file or directory"]),
+        ({"scripts": ["/no", "/etc/passwd"]}, ["scripts: /no can't be read: No such file or directory"]),
+        ({"script": "a\0"}, ["script: a\0 can't be read: embedded null byte"]),
+        (
+            {"inline": ["x"], "environment_vars": ["A=1", "secret", "2=x", "C=\0"]},
+            [
+                "environment_vars: entry 2 has no =",
+                "environment_vars: '2' is no name of a variable",
+                "environment_vars: the value of C has a NUL",
+            ],
+        ),
+        (
+            {"inline": ["x"], "environment_vars": "A=1"},
+            ['environment_vars: must be a mapping or a list of "NAME=value"'],
+        ),
+        ({"inline": ["x"], "environment_vars": {"A": 1}}, ["environment_vars: A must be a str, not int"]),
+        (
+            {"inline": ["x"], "execute_command": "sudo", "remote_folder": "", "valid_exit_codes": (), "timeout": 0},
+            [
+                "execute_command: has no {{.Path}}, so the script would not be run",
+                "remote_folder: is empty",
+                "valid_exit_codes: is empty, so nothing could succeed",
+                "timeout: 0 is no number of seconds to wait",
+            ],
+        ),
+    ],
+)
+def test_mistakes_of_shell(given: dict[str, Any], mistakes: list[str]) -> None:
+    with pytest.raises(InvalidOption) as caught:
+        Shell(**given).check()
+    assert list(caught.value.mistakes) == [f"Shell: {mistake}" for mistake in mistakes]
+
+
+def test_what_they_call_themselves() -> None:
+    assert str(File("deploy/mailtube", "/tmp/x")) == "upload deploy/mailtube to /tmp/x"
+    assert str(File(content="s3cr3t", destination="x")) == "upload a text to x"
+    assert str(Shell(script="deploy/templates/primal")) == "run primal"
+    assert str(Shell(scripts=["a/b", Path("c")])) == "run b, c"
+    assert str(Shell(inline=["x"])) == "run an inline script"
+    assert "s3cr3t" not in repr(File(content="s3cr3t", destination="x"))
