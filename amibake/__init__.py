@@ -1,0 +1,85 @@
+"""amibake bakes EC2 machine images from Python: Packer's amazon-ebs flow without Packer.
+
+Importing it loads no third-party module: the names below are found when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from amibake._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from amibake.builder import DEBIAN_12 as DEBIAN_12
+    from amibake.builder import Builder as Builder
+    from amibake.builder import ImageFilter as ImageFilter
+    from amibake.errors import AmibakeError as AmibakeError
+    from amibake.errors import AuthenticationFailed as AuthenticationFailed
+    from amibake.errors import ConnectionLost as ConnectionLost
+    from amibake.errors import HostKeyChanged as HostKeyChanged
+    from amibake.errors import ImageFailed as ImageFailed
+    from amibake.errors import InvalidOption as InvalidOption
+    from amibake.errors import NoCapacity as NoCapacity
+    from amibake.errors import NotAuthorized as NotAuthorized
+    from amibake.errors import SandboxUnavailable as SandboxUnavailable
+    from amibake.errors import ScriptFailed as ScriptFailed
+    from amibake.errors import SourceImageNotFound as SourceImageNotFound
+    from amibake.errors import SSHTimeout as SSHTimeout
+    from amibake.errors import UploadFailed as UploadFailed
+    from amibake.errors import WaitTimeout as WaitTimeout
+    from amibake.flow import bake as bake
+    from amibake.host import Host as Host
+    from amibake.host import Provisioner as Provisioner
+    from amibake.image import Image as Image
+    from amibake.images import find_image as find_image
+    from amibake.instance import Instance as Instance
+    from amibake.instance import launch as launch
+    from amibake.interrupts import Interrupted as Interrupted
+    from amibake.provisioners import File as File
+    from amibake.provisioners import Shell as Shell
+    from amibake.recipes import build_carnivore as build_carnivore
+    from amibake.recipes import build_primal as build_primal
+
+_ERRORS = (
+    "AmibakeError",
+    "AuthenticationFailed",
+    "ConnectionLost",
+    "HostKeyChanged",
+    "ImageFailed",
+    "InvalidOption",
+    "NoCapacity",
+    "NotAuthorized",
+    "SSHTimeout",
+    "SandboxUnavailable",
+    "ScriptFailed",
+    "SourceImageNotFound",
+    "UploadFailed",
+    "WaitTimeout",
+)
+_HOMES = {
+    **dict.fromkeys(_ERRORS, "errors"),
+    **dict.fromkeys(("DEBIAN_12", "Builder", "ImageFilter"), "builder"),
+    **dict.fromkeys(("File", "Shell"), "provisioners"),
+    **dict.fromkeys(("Host", "Provisioner"), "host"),
+    **dict.fromkeys(("Instance", "launch"), "instance"),
+    **dict.fromkeys(("build_carnivore", "build_primal"), "recipes"),
+    "Image": "image",
+    "Interrupted": "interrupts",
+    "bake": "flow",
+    "find_image": "images",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - all of them are strings
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'amibake' has no attribute {name!r}")
+    value: object = getattr(import_module(f"amibake.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

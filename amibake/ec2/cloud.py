@@ -1,0 +1,119 @@
+"""One account and region, as one bake sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from amibake import waiting
+from amibake._version import __version__
+from amibake.ec2.refusals import Translating
+from amibake.errors import AmibakeError, InvalidOption
+from amibake.image import BUILD, EXPIRES
+from amibake.ledger import Ledger
+from amibake.waiting import Deadline
+
+if TYPE_CHECKING:
+    from boto3 import Session
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.literals import ResourceTypeType
+    from mypy_boto3_ec2.type_defs import FilterTypeDef, TagSpecificationTypeDef, TagTypeDef
+
+__all__ = ["RELEASE", "Cloud", "Session", "client", "connect", "missing", "tag_dict", "tag_list"]
+
+GRACE = 30 * 60
+"""Seconds after a bake's last moment from which on its temporary things count as dead."""
+
+RELEASE = 300
+"""Seconds that releasing one resource may take, whatever time the bake itself has left."""
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """What every part of a bake needs to speak to EC2.
+
+    Attributes:
+        ec2: A boto3 client that raises our errors.
+        region: Its region's name.
+        build: The bake's id.
+        deadline: When the bake must be over.
+        ledger: Where it writes down what it does.
+        tags: For everything temporary: whose it is, and from when on it counts as dead.
+    """
+
+    ec2: EC2Client
+    region: str
+    build: str
+    deadline: Deadline
+    ledger: Ledger
+    tags: Mapping[str, str]
+
+    def specification(self, *kinds: ResourceTypeType, **tags: str) -> list[TagSpecificationTypeDef]:
+        """The TagSpecifications of a create call for something temporary of these kinds."""
+        return [{"ResourceType": kind, "Tags": tag_list({**self.tags, **tags})} for kind in kinds]
+
+    def of_this_build(self) -> list[FilterTypeDef]:
+        """The filter that finds what this bake has made."""
+        return [{"Name": f"tag:{BUILD}", "Values": [self.build]}]
+
+    def command(self, *words: str) -> str:
+        """The AWS command line that does by hand what could not be done here."""
+        return " ".join(["aws ec2", *words, "--region", self.region])
+
+
+def connect(
+    session: Session | None,
+    *,
+    build: str,
+    ledger: Ledger,
+    region: str | None = None,
+    profile: str | None = None,
+    seconds: float = RELEASE,
+    tags: Mapping[str, str] | None = None,
+) -> Cloud:
+    """A cloud for one bake or launch that may take so many `seconds`.
+
+    Raises:
+        InvalidOption: `profile` together with a session, or a profile that does not exist.
+    """
+    ec2, region = client(session, region=region, profile=profile)
+    marks = {BUILD: build, EXPIRES: str(int(waiting.clock.epoch() + seconds + GRACE)), **(tags or {})}
+    return Cloud(ec2=ec2, region=region, build=build, deadline=Deadline(seconds), ledger=ledger, tags=marks)
+
+
+def client(session: Session | None, *, region: str | None, profile: str | None = None) -> tuple[EC2Client, str]:
+    """A client of the session's (boto3's own resolution without one), and the region it speaks to."""
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
+    if session is not None and profile is not None:
+        raise InvalidOption("profile: not together with session=, which has its own")
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": 8},
+        connect_timeout=10,
+        read_timeout=30,
+        user_agent_extra=f"amibake/{__version__}",
+    )
+    try:
+        session = session or boto3.Session(profile_name=profile)
+        region = region or session.region_name or "us-east-1"
+        return cast("EC2Client", Translating(session.client("ec2", region_name=region, config=config))), region
+    except BotoCoreError as error:
+        raise InvalidOption(f"the AWS configuration cannot be used: {error}") from error
+
+
+def tag_list(tags: Mapping[str, str]) -> list[TagTypeDef]:
+    """Tags as EC2 wants them."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def tag_dict(tags: Iterable[TagTypeDef] | None) -> dict[str, str]:
+    """Tags as EC2 gives them, as a dict."""
+    return {tag["Key"]: tag["Value"] for tag in tags or ()}
+
+
+def missing(error: AmibakeError) -> bool:
+    """Whether EC2 said that the thing is not there: just after a create it may not be *yet*."""
+    return error.code.endswith(".NotFound") or error.code.endswith(".Unavailable")

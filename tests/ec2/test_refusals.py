@@ -1,0 +1,82 @@
+"""EC2's and botocore's errors, in our words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import NoCredentialsError
+
+from amibake import errors
+from amibake.ec2.cloud import Cloud, client
+from amibake.ec2.refusals import Translating
+
+Refuse = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("UnauthorizedOperation", errors.NotAuthorized),
+        ("ExpiredToken", errors.NotAuthorized),
+        ("InsufficientInstanceCapacity", errors.NoCapacity),
+        ("VcpuLimitExceeded", errors.NoCapacity),
+        ("InvalidParameterValue", errors.AmibakeError),
+    ],
+)
+def test_a_refusal_names_the_call_and_what_ec2_said(
+    cloud: Cloud, refuse: Refuse, code: str, kind: type[errors.AmibakeError]
+) -> None:
+    refuse("run_instances", code, "not today")
+    with pytest.raises(errors.AmibakeError, match=f"RunInstances: EC2 says {code}: not today") as caught:
+        cloud.ec2.run_instances(MinCount=1, MaxCount=1)
+    assert type(caught.value) is kind
+    assert caught.value.code == code
+
+
+def test_a_missing_permission_is_named(cloud: Cloud, refuse: Refuse) -> None:
+    refuse("import_key_pair", "UnauthorizedOperation")
+    with pytest.raises(errors.NotAuthorized) as caught:
+        cloud.ec2.import_key_pair(KeyName="x", PublicKeyMaterial=b"")
+    assert "ec2:ImportKeyPair" in caught.value.hint
+
+
+def test_no_credentials_is_said_with_what_to_do() -> None:
+    class Client:
+        def describe_images(self) -> None:
+            raise NoCredentialsError
+
+    with pytest.raises(errors.NotAuthorized, match="DescribeImages: no AWS credentials") as caught:
+        Translating(Client()).describe_images()
+    assert "AWS_PROFILE" in caught.value.hint
+
+
+def test_an_endpoint_that_does_not_answer_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # the discard port: nobody listens
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    session = boto3.Session("test", "test", region_name="eu-west-1")
+    ec2, region = client(session, region=None)
+    assert region == "eu-west-1"
+    monkeypatch.setattr("botocore.retries.standard.time.sleep", lambda _: None)
+    with pytest.raises(errors.AmibakeError, match=r"DescribeImages could not be called: .*127\.0\.0\.1:9"):
+        ec2.describe_images()
+
+
+def test_without_any_region_it_is_the_articles(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    assert client(None, region=None)[1] == "us-east-1"
+    assert client(None, region="eu-central-1")[1] == "eu-central-1"
+
+
+def test_a_session_and_a_profile_contradict_each_other() -> None:
+    with pytest.raises(errors.InvalidOption, match="profile: not together with session="):
+        client(boto3.Session("test", "test"), region=None, profile="other")
+
+
+def test_a_profile_that_is_not_there_is_an_option_that_is_wrong() -> None:
+    with pytest.raises(errors.InvalidOption, match="could not be found"):
+        client(None, region=None, profile="no-such-profile")

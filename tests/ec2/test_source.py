@@ -1,0 +1,78 @@
+"""Which image a bake starts from, and what the new one may be called."""
+
+from __future__ import annotations
+
+import pytest
+
+from amibake.builder import DEBIAN_12, WHEEZY, Builder, ImageFilter
+from amibake.ec2.cloud import Cloud
+from amibake.ec2.instance import run_instance
+from amibake.ec2.source import SourceImage, find_source_image, rendered
+from amibake.errors import InvalidOption, SourceImageNotFound
+from amibake.strict import StrictEC2
+from amibake.testing.clock import FakeClock
+
+
+def test_the_newest_match_of_a_filter_is_taken(cloud: Cloud, strict: StrictEC2, debian: str) -> None:
+    strict.add_image(name="debian-12-amd64-2025", owner_id="136693071363", creation_date="2025-01-01T00:00:00+00:00")
+    strict.add_image(name="debian-12-amd64-2027", owner_id="000000000666", creation_date="2027-01-01T00:00:00+00:00")
+    found = find_source_image(cloud, DEBIAN_12)
+    assert (found.id, found.owner, found.is_old) == (debian, "136693071363", False)
+
+
+def test_an_image_is_found_by_its_id(cloud: Cloud, strict: StrictEC2) -> None:
+    old = strict.add_image(
+        name="jessie", owner_id="1", root_device_name="/dev/sda1", creation_date="2015-06-13T00:00:00+00:00"
+    )
+    found = find_source_image(cloud, old)
+    assert (found.id, found.name, found.root_device_name, found.is_old) == (old, "jessie", "/dev/sda1", True)
+
+
+def test_the_articles_image_is_gone_and_the_hint_names_a_modern_one(cloud: Cloud) -> None:
+    with pytest.raises(SourceImageNotFound, match="no image ami-22de994a in us-east-1") as caught:
+        find_source_image(cloud, WHEEZY)
+    assert "amibake.DEBIAN_12" in caught.value.hint
+
+
+def test_a_filter_that_matches_nothing_is_shown(cloud: Cloud) -> None:
+    wanted = ImageFilter(owners=("self",), name="shop-*", filters={"architecture": "arm64"})
+    with pytest.raises(SourceImageNotFound, match=r"no image name 'shop-\*', architecture 'arm64', owned by self"):
+        find_source_image(cloud, wanted)
+
+
+def test_an_image_that_is_not_ready_is_refused(cloud: Cloud, debian: str, clock: FakeClock) -> None:
+    machine = run_instance(cloud, {"ImageId": debian, "InstanceType": "t3.micro"})
+    clock.sleep(10)
+    pending = cloud.ec2.create_image(InstanceId=machine.id, Name="mine", NoReboot=True)["ImageId"]
+    with pytest.raises(SourceImageNotFound, match=f"{pending} is pending, not available"):
+        find_source_image(cloud, pending)
+
+
+SOURCE = SourceImage("ami-12345678", "debian", "1", "2026-01-01T00:00:00.000Z", "x86_64", "/dev/xvda")
+
+
+def test_every_expression_is_of_one_moment(cloud: Cloud, clock: FakeClock) -> None:
+    builder = Builder(
+        ami_name="shop {{timestamp}}",
+        ami_description="from {{ .SourceAMIName }} at {{timestamp}}",
+        tags={"source": "{{ .SourceAMI }}", "owner": "{{ .SourceAMIOwner }}"},
+    )
+    found = rendered(cloud, builder, SOURCE)
+    now = str(int(clock.epoch()))
+    assert (found.ami_name, found.ami_description) == (f"shop {now}", f"from debian at {now}")
+    assert found.tags == {"source": "ami-12345678", "owner": "1"}
+
+
+def test_a_name_that_ec2_would_refuse_is_refused_first(cloud: Cloud) -> None:
+    with pytest.raises(InvalidOption, match="'shop_ü' is not a name") as caught:
+        rendered(cloud, Builder(ami_name="shop_ü"), SOURCE)
+    assert "clean_resource_name" in caught.value.hint
+
+
+def test_a_name_that_is_taken_is_refused_with_who_has_it(cloud: Cloud, debian: str, clock: FakeClock) -> None:
+    machine = run_instance(cloud, {"ImageId": debian, "InstanceType": "t3.micro"})
+    clock.sleep(10)
+    taken = cloud.ec2.create_image(InstanceId=machine.id, Name="shop [1]", NoReboot=True)["ImageId"]
+    with pytest.raises(InvalidOption, match=rf"{taken} is called 'shop \[1\]' already"):
+        rendered(cloud, Builder(ami_name="shop [1]"), SOURCE)
+    assert rendered(cloud, Builder(ami_name="shop 1"), SOURCE).ami_name == "shop 1"
