@@ -1,0 +1,92 @@
+"""What the sandbox keeps on disk: base images and releases of node for the next time, and a directory for each cloud.
+
+<user's cache>/amibake/
+    node/         releases of node, for the mirror
+    clouds/ID/    what one cloud has, for as long as it lives: its process holds the lock inside
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+
+def cache_directory() -> Path:
+    """`amibake` in the user's cache directory: $XDG_CACHE_HOME, or ~/.cache.
+
+    Made here if it is missing, and so the user's, who may have a ~/.cache only now; root fills it later.
+    """
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    cache = (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "amibake"
+    with contextlib.suppress(OSError):  # whoever needs it will say what is wrong
+        cache.mkdir(parents=True, exist_ok=True)
+    return cache
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Hold the lock of that file, waiting for it; it goes with the process that held it."""
+    with file.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+class CloudDirectory:
+    """The directory of one cloud, ours for as long as its lock is held."""
+
+    def __init__(self, path: Path, lock: IO[str]) -> None:
+        self.path = path
+        self._lock = lock
+
+    @property
+    def id(self) -> str:
+        """The cloud's id."""
+        return self.path.name
+
+    @classmethod
+    def create(cls, cache: Path, cloud_id: str) -> CloudDirectory:
+        """Make the directory of a new cloud. Nobody sees it without its lock being held."""
+        clouds = cache / "clouds"
+        clouds.mkdir(parents=True, exist_ok=True)
+        with locked(clouds / ".lock"):
+            path = clouds / cloud_id
+            path.mkdir()
+            return cls(path, _held(path / "lock"))
+
+    @classmethod
+    def abandoned(cls, cache: Path) -> Iterator[CloudDirectory]:
+        """The directories of clouds whose process is gone, each one claimed."""
+        clouds = cache / "clouds"
+        for path in sorted(clouds.glob("*/")):
+            with locked(clouds / ".lock"):
+                try:
+                    claimed = cls(path, _held(path / "lock"))
+                except (BlockingIOError, FileNotFoundError):  # alive, or cleaned by somebody else just now
+                    continue
+            yield claimed
+
+    def remove(self) -> None:
+        """Remove it, unless it was given up before."""
+        if not self._lock.closed:
+            shutil.rmtree(self.path)
+            self._lock.close()
+
+    def release(self) -> None:
+        """Give it up with all that is in it, so that it counts as abandoned."""
+        self._lock.close()
+
+
+def _held(file: Path) -> IO[str]:
+    lock = file.open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise
+    return lock
