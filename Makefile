@@ -1,0 +1,50 @@
+# make demo: bake and serve for real, on this machine.   make test: everything that checks amibake.
+PYTHON ?= python3
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+BIN := .venv/bin
+
+.PHONY: help demo test check unit sandbox coverage clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo     bake primal and carnivore on this machine and serve the example application"
+	@echo "make test     check the code, then run all tests: in process first, then in the sandbox"
+	@echo "make clean    remove what killed sandboxes left, and the virtual environment"
+
+demo: .stamps/system .stamps/venv
+	$(BIN)/python examples/demo.py
+
+test: check unit sandbox coverage
+
+check: .stamps/venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/shellcheck amibake/seal.sh tools/system
+
+unit: .stamps/venv
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -q -m "not sandbox"
+
+sandbox: .stamps/venv .stamps/system
+	$(SUDO) $(BIN)/python -m amibake.sandbox prepare
+	$(SUDO) $(BIN)/coverage run -m pytest -q -m sandbox
+
+coverage:
+	$(SUDO) $(BIN)/coverage combine -q
+	$(SUDO) $(BIN)/coverage report --fail-under=95
+
+.stamps/venv: pyproject.toml
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(SUDO) apt-get install -y -q python3-venv
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@mkdir -p .stamps && touch $@
+
+.stamps/system: tools/system
+	$(SUDO) tools/system
+	@mkdir -p .stamps && touch $@
+
+clean:
+	-$(SUDO) $(BIN)/python -m amibake.sandbox clean
+	rm -rf .venv .stamps .coverage .coverage.* dist
