@@ -5,11 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from amibake.testing.clock import FakeClock
 
 from amibake import waiting
 from amibake.errors import WaitTimeout
 from amibake.events import Event, Waiting
+from amibake.testing.clock import FakeClock
 
 
 @pytest.fixture
