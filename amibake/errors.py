@@ -49,7 +49,7 @@ class AmibakeError(Exception):
 
 
 class InvalidOption(AmibakeError):
-    """The configuration is wrong; nothing was launched. `mistakes` has them all, one line each."""
+    """The configuration is wrong; nothing was launched, or what was is gone again. `mistakes` has them all."""
 
     exit_code = 2
 

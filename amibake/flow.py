@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from amibake.ec2.access import admit_ssh, security_groups, temporary_key_pair
 from amibake.ec2.images import draft_image, publish, wait_until_available
 from amibake.ec2.instance import Machine, builder_instance
 from amibake.ec2.source import SourceImage, find_source_image, rendered
-from amibake.errors import AmibakeError, AuthenticationFailed, InvalidOption, SSHTimeout
+from amibake.errors import AmibakeError, InvalidOption, SSHTimeout
 from amibake.events import Emit
 from amibake.host import Provisioner
 from amibake.image import APP, NAME, NODE_ENV, SOURCE_AMI, STAGE, VERSION, Image
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 def bake(
     builder: Builder,
-    provisioners: Sequence[Provisioner] = (),
+    provisioners: Iterable[Provisioner] = (),
     *,
     session: Session | None = None,
     on_event: Emit | None = None,
@@ -51,9 +51,9 @@ def bake(
     Raises:
         AmibakeError: see `amibake.errors`. No image was published, and what could not be removed is in `.leftovers`.
     """
-    check(provisioners)
-    ledger, build = Ledger(on_event), secrets.token_hex(8)
-    with _signed(build, ledger), interruptible(), ExitStack() as unless_published:
+    steps = check(builder, provisioners)
+    ledger, build, published = Ledger(on_event), secrets.token_hex(8), set[str]()
+    with ledger.signed(build), interruptible(), ExitStack() as unless_published:
         cloud = ec2.connect(
             session,
             build=build,
@@ -61,7 +61,7 @@ def bake(
             region=builder.region,
             profile=builder.profile,
             seconds=builder.max_build_time,
-            tags={APP: builder.app} if builder.app else {},
+            tags={NAME: "amibake builder", **builder.run_tags, **({APP: builder.app} if builder.app else {})},
         )
         with ledger.step("look up the source image"):
             source = find_source_image(cloud, builder.source_ami)
@@ -76,7 +76,7 @@ def bake(
                 address = builder.ssh_host or found
                 admit_ssh(cloud, builder, groups, address)
             with _host(cloud, builder, source, machine, address, key) as host:
-                for provisioner in provisioners:
+                for provisioner in steps:
                     with ledger.step(_name(provisioner)):
                         provisioner.provision(host)
                 with ledger.step("seal the builder"):
@@ -84,44 +84,44 @@ def bake(
             with ledger.step("stop the builder"):
                 machine.stop()
             with ledger.step("make the image"):
-                draft = unless_published.enter_context(draft_image(cloud, machine, builder, _tags(builder, source)))
+                draft = unless_published.enter_context(
+                    draft_image(cloud, machine, builder, _tags(builder, source), published)
+                )
                 available = wait_until_available(cloud, draft)
             with ledger.step("remove what is temporary"):
                 temporary.close()
         with ledger.step("publish the image"):
-            image = publish(cloud, available)
+            image = publish(cloud, available, published)
     return replace(image, timings=ledger.timings, warnings=tuple(ledger.warnings), leftovers=tuple(ledger.leftovers))
 
 
-def check(provisioners: Iterable[Provisioner]) -> None:
-    """Everything that can be known beforehand of the provisioners, all their mistakes in one error."""
-    mistakes: list[str] = []
-    for number, provisioner in enumerate(provisioners, start=1):
-        if not isinstance(provisioner, Provisioner):
-            mistakes.append(f"provisioner {number}: {provisioner!r} has no check() and provision()")
+def check(builder: Builder, provisioners: Iterable[Provisioner]) -> list[Provisioner]:
+    """Everything that can be known beforehand, all mistakes in one error; answers with the provisioners as a list."""
+    if not isinstance(builder, Builder):
+        raise InvalidOption(f"builder: a Builder, not {type(builder).__name__}")
+    if not isinstance(provisioners, Iterable):
+        raise InvalidOption(f"provisioners: a list of provisioners, not one {type(provisioners).__name__}")
+    steps, mistakes = list(provisioners), list[str]()
+    for number, step in enumerate(steps, start=1):
+        if isinstance(step, type) or not isinstance(step, Provisioner):
+            name = getattr(step, "__name__", type(step).__name__)
+            mistakes.append(
+                f"provisioner {number}: {name} is not one; it has to be an object with check() and provision()"
+            )
             continue
         try:
-            provisioner.check()
+            step.check()
         except InvalidOption as error:
             mistakes.extend(error.mistakes)
     if mistakes:
         raise InvalidOption(*mistakes)
+    return steps
 
 
 def _name(provisioner: Provisioner) -> str:
     """What the step is called: what the provisioner calls itself, but never a repr, which may show a secret."""
     kind = type(provisioner)
     return kind.__name__ if kind.__str__ is object.__str__ else str(provisioner)
-
-
-@contextmanager
-def _signed(build: str, ledger: Ledger) -> Iterator[None]:
-    """Write on every error of ours which bake it was, and what that left behind."""
-    try:
-        yield
-    except AmibakeError as error:
-        error.build, error.leftovers = build, tuple(ledger.leftovers)
-        raise
 
 
 @contextmanager
@@ -155,9 +155,10 @@ def _host(
                         data=data,
                     )
                 )
-        except (SSHTimeout, AuthenticationFailed) as error:
-            error.hint = "\n".join(filter(None, [error.hint, machine.last_words()]))
-            raise
+        except AmibakeError as error:
+            known = error if type(error) is not AmibakeError else SSHTimeout(error.message, hint=error.hint)
+            known.hint = "\n".join(filter(None, [error.hint, machine.last_words()]))
+            raise known from error.__cause__
         yield host
 
 

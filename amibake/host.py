@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -33,7 +33,7 @@ class Host(Protocol):
 
     @property
     def data(self) -> Mapping[str, str]:
-        """What Packer calls build data: "ID", "Host", "Port", "User", "SourceAMI", "Region", "BuildID" …"""
+        """What Packer calls build data: "ID", "Host", "Port", "User", "SourceAMI", "BuildRegion", "BuildID" …"""
 
     def run(
         self,
@@ -43,15 +43,22 @@ class Host(Protocol):
         environment: Mapping[str, str] | None = None,
         timeout: float | None = None,
         capture: bool = False,
+        name: str | None = None,
     ) -> Completed:
         """Run a command in the login shell. With `capture` its whole output comes back and no events are emitted;
         without, every line is an `Output` event as it comes. A status other than 0 is an answer, not an exception.
 
-        `environment` goes over stdin ahead of `input`, so that no value shows in a process list.
+        `environment` goes over stdin ahead of `input`, so that no value shows in a process list. `name` is what errors
+        call it; by default they show the command's beginning.
         """
 
-    def put(self, source: Path | bytes, destination: str, *, mode: int | None = None) -> None:
-        """Upload one file, or a directory's contents, to exactly this path. Raises UploadFailed."""
+    def put(
+        self, source: Path | bytes, destination: str, *, mode: int | None = None, exclude: Sequence[str] = ()
+    ) -> None:
+        """Upload one file, or a directory's contents, to exactly this path. Raises UploadFailed.
+
+        `exclude` has patterns of what in a directory is left out, as in `File`.
+        """
 
     def get(self, source: str, destination: Path) -> None:
         """Download one file. Raises UploadFailed when it is not there or cannot be written."""

@@ -85,11 +85,11 @@ def launch(
         InvalidOption: no such image, or what EC2 will not launch; then nothing runs.
         AmibakeError: it did not come up; then it has been terminated.
     """
-    image_id = image if isinstance(image, str) else image.id
+    image_id = image.id if isinstance(image, Image) else str(image)
     if not re.match(AMI_ID, image_id):
-        raise InvalidOption(f"image: {image_id!r} is not an image id")
+        raise InvalidOption(f"image: {image_id!r} is neither an Image nor the id of one")
     ledger, build = Ledger(on_event), secrets.token_hex(8)
-    where = region or (None if isinstance(image, str) else image.region)
+    where = region or (image.region if isinstance(image, Image) else None)
     cloud = ec2.connect(session, build=build, ledger=ledger, region=where, seconds=timeout)
     found = find_by_id(cloud, image_id)
     if found is None:
@@ -109,10 +109,17 @@ def launch(
         request["IamInstanceProfile"] = {"Name": iam_instance_profile}
     if user_data is not None:
         request["UserData"] = user_data
-    with interruptible(), ledger.step(f"launch {image_id}"), terminated(cloud, only_on_failure=True) as run:
-        machine = run(request)
+    up: list[str] = []
+    with (
+        ledger.signed(build),
+        interruptible(),
+        ledger.step(f"launch {image_id}"),
+        terminated(cloud, request, keep=up.__contains__) as instance_id,
+    ):
+        machine = Machine(cloud, instance_id)
         machine.wait_for_address(None)
         running = machine.describe() or {}
+        up.append(instance_id)
     return Instance(
         id=machine.id,
         region=cloud.region,

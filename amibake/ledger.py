@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from amibake import waiting
 from amibake.errors import AmibakeError
 from amibake.events import Created, Emit, Event, Leftover, Removed, StepFinished, StepStarted, Warned, to_logging
+from amibake.interrupts import held
 
 
 class Ledger:
@@ -20,8 +22,13 @@ class Ledger:
         self.leftovers: list[str] = []
 
     def emit(self, event: Event) -> None:
-        """Tell the user, through `on_event` or logging."""
-        self._on_event(event)
+        """Tell the user, through `on_event` or logging. One that raises (a closed pipe, say) is not asked again: what
+        a bake does must not depend on who listens."""
+        try:
+            self._on_event(event)
+        except Exception:
+            self._on_event = to_logging
+            logging.getLogger("amibake").warning("on_event failed; from now on events are logged", exc_info=True)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -47,12 +54,34 @@ class Ledger:
         self.emit(Created(kind, name))
 
     def release(self, kind: str, name: str, remove: Callable[[], object], command: str) -> None:
-        """Remove a temporary resource. Never raises: a failure becomes a leftover, with the command to remove it."""
+        """Remove a temporary resource. A failure becomes a leftover, with the command to remove it, and is not raised.
+        A first signal waits until it is done; a second one leaves a leftover and goes on as a signal."""
+        with held():
+            try:
+                remove()
+            except AmibakeError as error:
+                self.left(f"{kind} {name} ({error.message})", command)
+            except BaseException as error:
+                self.left(f"{kind} {name} ({type(error).__name__} while it was being removed)", command)
+                raise
+            else:
+                self.emit(Removed(kind, name))
+
+    def left(self, what: str, command: str) -> None:
+        """Note something that stays behind, and the command that removes it."""
+        self.leftovers.append(f"{what}; remove it with: {command}")
+        self.emit(Leftover(what, command))
+
+    @contextmanager
+    def signed(self, build: str) -> Iterator[None]:
+        """Write on every exception which bake it was, and what that left behind."""
         try:
-            remove()
+            yield
         except AmibakeError as error:
-            what = f"{kind} {name} ({error.message})"
-            self.leftovers.append(f"{what}; remove it with: {command}")
-            self.emit(Leftover(what, command))
-        else:
-            self.emit(Removed(kind, name))
+            error.build, error.leftovers = build, tuple(self.leftovers)
+            raise
+        except BaseException as error:
+            error.add_note(f"amibake build {build}")
+            for leftover in self.leftovers:
+                error.add_note(f"left behind: {leftover}")
+            raise

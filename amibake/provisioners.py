@@ -8,16 +8,15 @@ import re
 import secrets
 import shlex
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from amibake import waiting
-from amibake.errors import AmibakeError, ConnectionLost, InvalidOption, ScriptFailed
+from amibake.errors import ConnectionLost, InvalidOption, ScriptFailed, UploadFailed, WaitTimeout
 from amibake.events import Warned
 from amibake.host import Completed, Host
-from amibake.remote import program, relative_to_login, shown
+from amibake.remote import mistakes_of_variables, program, relative_to_login, shown
 
 _TRIES = 3
 """How often an upload is tried when the connection is lost meanwhile."""
@@ -43,12 +42,17 @@ class File:
         content: What the file is to contain, in place of `source`; a str is sent as UTF-8.
         destination: Where it goes, absolute or from the home of the user who logs in.
         mode: Permission bits of a file or of a new directory, as in 0o600; by default the local ones, for content 0644.
+        exclude: What in a directory is left out: it is not sent, and not even opened. Patterns of Python's fnmatch, in
+            which `*` is any text, slashes included. One with a slash ("deploy/env/*.json") is compared with the path
+            within the directory, one without ("*.map", "node_modules") with every name at any depth. With a directory
+            everything in it is left out. Nothing is removed on the builder.
     """
 
     source: str | Path | None = None
     destination: str = ""
     content: str | bytes | None = field(default=None, repr=False, kw_only=True)
     mode: int | None = field(default=None, kw_only=True)
+    exclude: Sequence[str] = field(default=(), kw_only=True)
 
     def __str__(self) -> str:
         source = "a text" if self.source is None else shown(os.fspath(self.source))
@@ -56,7 +60,7 @@ class File:
 
     def check(self) -> None:
         """Raises InvalidOption, with every mistake."""
-        mistakes = [*self._mistakes_of_source(), *self._mistakes_of_destination()]
+        mistakes = [*self._mistakes_of_source(), *self._mistakes_of_destination(), *self._mistakes_of_exclude()]
         if self.mode is not None and not 0 <= self.mode <= 0o7777:
             mistakes.append(f"mode: {self.mode} is no permission bits, such as 0o644")
         if mistakes:
@@ -71,7 +75,7 @@ class File:
         """
         again = partial(waiting.again, after=ConnectionLost, times=_TRIES, first=host.reconnect)
         target = again(partial(self._target, host))
-        again(partial(host.put, self._payload(), target, mode=self.mode))
+        again(partial(host.put, self._payload(), target, mode=self.mode, exclude=self.exclude))
 
     def _payload(self) -> Path | bytes:
         if self.source is not None:
@@ -121,13 +125,27 @@ class File:
             return [f"destination: {self.destination} names no file for the content"]
         return []
 
+    def _mistakes_of_exclude(self) -> list[str]:
+        if isinstance(self.exclude, str | bytes) or not isinstance(self.exclude, Sequence):
+            return ["exclude: must be a list of patterns"]
+        if not self.exclude:
+            return []
+        mistakes = [
+            f"exclude: {pattern!r} matches nothing: give a name, or a path within the directory as in 'a/*.json'"
+            for pattern in self.exclude
+            if not _can_match(pattern)
+        ]
+        if self.source is None or Path(self.source).is_file():
+            mistakes.append("exclude: is for directories only")
+        return mistakes
+
 
 @dataclass(frozen=True, kw_only=True)
 class Shell:
     """Run scripts on the builder; give exactly one of `inline`, `script` and `scripts`.
 
-    Each is sent to `remote_folder` under a random name that only its owner can read, run, and removed, also when it
-    fails. Its output arrives line by line as `Output` events. Its standard input is empty.
+    Each is sent to `remote_folder` under a random name that only its owner can read, run, and removed once it has
+    ended, whatever its status. Its output arrives line by line as `Output` events. Its standard input is empty.
 
     Attributes:
         inline: Lines of one script. Without a `#!` line /bin/sh -e runs it: the first failing command ends it.
@@ -196,16 +214,15 @@ class Shell:
     def _run(self, host: Host, name: str, content: bytes) -> None:
         path = posixpath.join(self.remote_folder, f"amibake-{secrets.token_hex(6)}.sh")
         data = content if self.binary else content.replace(b"\r\n", b"\n")
-        send = File(content=data, destination=path, mode=0o700)
         try:
-            send.provision(host)
-            done = host.run(self._command(path), environment=self._environment(host), timeout=self.timeout)
-        except BaseException:
-            # what went wrong is what matters; a builder that can't be cleaned up is thrown away
-            with suppress(AmibakeError):
-                host.run(program("remove", _REMOVE, relative_to_login(path)), capture=True, timeout=10)
+            File(content=data, destination=path, mode=0o700).provision(host)
+        except (ConnectionLost, UploadFailed, WaitTimeout) as error:
+            error.message = f"{name}: {error.message}"
             raise
-        removed = host.run(program("remove", _REMOVE, relative_to_login(path)), capture=True)
+        # When this raises nothing is cleaned up: the builder is thrown away, and every second of it costs.
+        done = host.run(self._command(path), environment=self._environment(host), timeout=self.timeout, name=name)
+        removal = program("remove", _REMOVE, relative_to_login(path))
+        removed = host.run(removal, capture=True, name=f"remove {path}")
         if done.status not in self.valid_exit_codes:
             raise _failure(name, done)
         if removed.status != 0:
@@ -237,7 +254,13 @@ class Shell:
 
 
 def _is_directory(host: Host, path: str) -> bool:
-    return host.run(program("is-directory", _IS_DIRECTORY, relative_to_login(path)), capture=True).status == 0
+    question = program("is-directory", _IS_DIRECTORY, relative_to_login(path))
+    return host.run(question, capture=True, name=f"is {shown(path)} a directory").status == 0
+
+
+def _can_match(pattern: object) -> bool:
+    """Whether it could be a path within a directory. A secret is not to be sent for a slash at the wrong end."""
+    return isinstance(pattern, str) and not set(pattern.split("/")) & {"", ".", ".."}
 
 
 def _read(path: Path) -> bytes:
@@ -254,21 +277,13 @@ def _variables(given: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
 
 
 def _mistakes_of_variables(given: Mapping[str, str] | Sequence[str]) -> list[str]:
-    """Names only: a value may be a secret."""
     if isinstance(given, str):
         return ['environment_vars: must be a mapping or a list of "NAME=value"']
     mistakes = []
     if not isinstance(given, Mapping):
         bare = [number for number, entry in enumerate(given, 1) if "=" not in entry]
         mistakes += [f"environment_vars: entry {number} has no =" for number in bare]
-    for name, value in _variables(given).items():
-        if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
-            mistakes.append(f"environment_vars: {name!r} is no name of a variable")
-        if not isinstance(value, str):
-            mistakes.append(f"environment_vars: {name} must be a str, not {type(value).__name__}")
-        elif "\0" in value:
-            mistakes.append(f"environment_vars: the value of {name} has a NUL")
-    return mistakes
+    return mistakes + [f"environment_vars: {mistake}" for mistake in mistakes_of_variables(_variables(given))]
 
 
 def _failure(name: str, done: Completed) -> ScriptFailed:

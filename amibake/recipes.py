@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
@@ -65,28 +66,32 @@ def build_primal(
     mistakes: list[str] = []
     _check_word(mistakes, "app", app)
     _check_word(mistakes, "nvm_version", nvm_version)
-    _check_word(mistakes, "node_version", node_version)
+    _check_word(mistakes, "node_version", node_version, also="/*")  # lts/iron, lts/*
     if node_source not in ("nvm", "tarball"):
         mistakes.append(f'node_source: {node_source!r} is neither "nvm" nor "tarball"')
     tube = Path(mailtube) if mailtube is not None else shipped("mailtube")
-    manifest = Path(package_json) if package_json is not None else tube / "package.json"
-    _check_package_json(mistakes, "package_json", manifest)
+    if not tube.is_dir():
+        mistakes.append(f"mailtube: {tube} is not a directory")
+    elif package_json is None:
+        _check_package_json(mistakes, "mailtube", tube / "package.json")
+    if package_json is not None:
+        _check_package_json(mistakes, "package_json", Path(package_json))
     environment = {
         "INSTANCE_USER": options.get("ssh_username", "admin"),
         "NVM_VERSION": nvm_version,
         "NODE_VERSION": node_version,
         "NODE_SOURCE": node_source,
         "NODE_MIRROR": node_mirror or "",
-        **(environment_vars or {}),
+        **_variables(mistakes, environment_vars),
     }
-    steps: list[Provisioner] = [
+    uploads = [
         File(f"{tube}/", "/tmp/mailtube/"),  # noqa: S108 - where the article's script looks for it
         *(File(str(found), f"/tmp/mailtube/{name}") for name, found in _manifests(package_json).items()),  # noqa: S108
-        Shell(script=_script(script, "primal"), environment_vars=environment),
-        *provisioners,
     ]
+    run = Shell(script=_script(script, "primal"), environment_vars=environment)
     ours = {"app": app, "stage": "primal"}
-    return _bake({"ami_name": f"{app}-primal {{{{timestamp}}}}", **options}, ours, steps, mistakes, session, on_event)
+    builder = _checked({"ami_name": f"{app}-primal {{{{timestamp}}}}", **options}, ours, [run], provisioners, mistakes)
+    return bake(builder, [*uploads, run, *provisioners], session=session, on_event=on_event)
 
 
 def build_carnivore(
@@ -129,28 +134,28 @@ def build_carnivore(
     mistakes: list[str] = []
     _check_word(mistakes, "app", app)
     _check_word(mistakes, "node_env", node_env)
-    if not re.fullmatch(r"[A-Za-z0-9.*_~^ -]+", server_name):
-        mistakes.append(f"server_name: {server_name!r} is not a host name, or several with spaces between them")
-    if nginx_workers < 1:
-        mistakes.append(f"nginx_workers: {nginx_workers} is less than 1")
-    if Path(appserver).is_dir():
-        _check_package_json(mistakes, "appserver", Path(appserver) / "package.json")
+    _check_text(
+        mistakes, "server_name", server_name, r"[A-Za-z0-9.*_~^ -]+", "a host name, or several with spaces between"
+    )
+    _check_text(mistakes, "nginx_workers", str(nginx_workers), "[1-9][0-9]*", "a number from 1 on")
+    tree = Path(appserver)
+    _check_appserver(mistakes, tree, node_env, runs_cluster=script is None)
     environment = {
         "INSTANCE_USER": options.get("ssh_username", "admin"),
         "NGINX_WORKERS": str(nginx_workers),
         "SERVER_NAME": server_name,
         "NODE_ENV": node_env,
         "NAME": f"{app}-{node_env}",
-        **(environment_vars or {}),
+        **_variables(mistakes, environment_vars),
     }
-    steps: list[Provisioner] = [
-        File(f"{os.fspath(appserver).rstrip('/')}/", "/tmp/appserver/"),  # noqa: S108 - as in primal
-        Shell(script=_script(script, "carnivore"), environment_vars=environment),
-        *provisioners,
-    ]
+    # The secrets of other environments must not even be in the blocks of the image's disk.
+    others = [glob.escape(f"deploy/env/{path.name}") for path in _secrets(tree) if path.name != f"{node_env}.json"]
+    upload = File(f"{tree}/", "/tmp/appserver/", exclude=others)  # noqa: S108 - as in primal
+    run = Shell(script=_script(script, "carnivore"), environment_vars=environment)
     ours = {"app": app, "stage": "carnivore", "node_env": node_env}
     name = f"{app}-carnivore-{node_env} {{{{timestamp}}}}"
-    return _bake({"ami_name": name, "source_ami": source_ami, **options}, ours, steps, mistakes, session, on_event)
+    builder = _checked({"ami_name": name, "source_ami": source_ami, **options}, ours, [run], provisioners, mistakes)
+    return bake(builder, [upload, run, *provisioners], session=session, on_event=on_event)
 
 
 def shipped(name: str) -> Path:
@@ -160,44 +165,77 @@ def shipped(name: str) -> Path:
     return packed if packed.exists() else here.parent / "provisioning" / name
 
 
-def _bake(
+def _checked(
     options: dict[str, Any],
     ours: dict[str, str],
     steps: Sequence[Provisioner],
+    more: Sequence[Provisioner],
     mistakes: list[str],
-    session: Session | None,
-    on_event: Emit | None,
-) -> Image:
-    """Bake with the user's options and those that the recipe decides, or raise with every mistake there is."""
+) -> Builder:
+    """The builder of the user's options and those that the recipe decides, or an error with every mistake there is."""
     mistakes.extend(f"{name}: no such option of this recipe" for name in sorted({"stage", "node_env"} & options.keys()))
-    builder = None
+    builder = Builder(ami_name="none")
     try:
         builder = Builder(**{**options, **ours})
     except InvalidOption as error:
         mistakes.extend(error.mistakes)
-    try:
-        check(steps)
-    except InvalidOption as error:
-        mistakes.extend(error.mistakes)
-    if mistakes or builder is None:
+    for provisioners in (steps, more):
+        try:
+            check(builder, provisioners)
+        except InvalidOption as error:
+            mistakes.extend(error.mistakes)
+    if mistakes:
         raise InvalidOption(*mistakes)
-    return bake(builder, steps, session=session, on_event=on_event)
+    return builder
 
 
-def _check_word(mistakes: list[str], option: str, value: str) -> None:
+def _check_word(mistakes: list[str], option: str, value: object, *, also: str = "") -> None:
     """These go into names of files, services and images."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
-        mistakes.append(f"{option}: {value!r} is not one word of letters, digits and . _ -")
+    letters = f"one word of letters, digits and . _ - {also}".rstrip()
+    _check_text(mistakes, option, value, rf"[A-Za-z0-9][A-Za-z0-9._{also}-]*", letters)
+
+
+def _check_text(mistakes: list[str], option: str, value: object, pattern: str, what: str) -> None:
+    if not isinstance(value, str):
+        mistakes.append(f'{option}: {value!r} is not text, such as "{value}"')
+    elif not re.fullmatch(pattern, value):
+        mistakes.append(f"{option}: {value!r} is not {what}")
 
 
 def _check_package_json(mistakes: list[str], option: str, path: Path) -> None:
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        mistakes.append(f"{option}: {path} cannot be read as JSON: {error}")
+    except OSError as error:
+        mistakes.append(f"{option}: {path}: {error.strerror}")
+    except ValueError as error:
+        mistakes.append(f"{option}: {path} is not JSON: {error}")
+    else:
+        if not isinstance(content, dict):
+            mistakes.append(f"{option}: {path} holds no JSON object")
+
+
+def _check_appserver(mistakes: list[str], tree: Path, node_env: str, *, runs_cluster: bool) -> None:
+    if not tree.is_dir():
+        mistakes.append(f"appserver: {tree} is not a directory")
         return
-    if not isinstance(content, dict):
-        mistakes.append(f"{option}: {path} holds no JSON object")
+    _check_package_json(mistakes, "appserver", tree / "package.json")
+    if runs_cluster and not (tree / "cluster.js").is_file():
+        mistakes.append(f"appserver: {tree} has no cluster.js, which the service starts")
+    secrets = [path.stem for path in _secrets(tree)]
+    if secrets and node_env not in secrets:
+        mistakes.append(f"node_env: {tree}/deploy/env has no {node_env}.json, only {', '.join(secrets)}")
+
+
+def _secrets(tree: Path) -> list[Path]:
+    return sorted((tree / "deploy" / "env").glob("*.json"))
+
+
+def _variables(mistakes: list[str], given: object) -> dict[str, str]:
+    """The user's variables; what is in them the script's own check looks at."""
+    if given is not None and not isinstance(given, Mapping):
+        mistakes.append('environment_vars: a mapping {"NAME": "value"}')
+        return {}
+    return dict(given or {})
 
 
 def _manifests(package_json: StrPath | None) -> dict[str, Path]:

@@ -6,7 +6,9 @@ knows our own programs by their names (`amibake-…`), and the arguments for wha
 
 from __future__ import annotations
 
+import re
 import shlex
+from collections.abc import Mapping
 
 
 def program(name: str, script: str, *arguments: str) -> str:
@@ -25,3 +27,22 @@ def relative_to_login(path: str) -> str:
 def shown(text: str) -> str:
     """A path fit for a message: what is not UTF-8 in it is replaced."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def shortened(command: str) -> str:
+    """A command fit for a message: the beginning, on one line."""
+    line = " ".join(shown(command).split())
+    return line if len(line) <= 80 else f"{line[:79]}…"
+
+
+def mistakes_of_variables(given: Mapping[str, str]) -> list[str]:
+    """What keeps these from being a command's environment. Of values nothing is said: one may be a secret."""
+    mistakes = []
+    for name, value in given.items():
+        if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
+            mistakes.append(f"{name!r} is no name of a variable")
+        if not isinstance(value, str):
+            mistakes.append(f"{name} must be a str, not {type(value).__name__}")
+        elif "\0" in value:
+            mistakes.append(f"the value of {name} has a NUL")
+    return mistakes

@@ -17,11 +17,13 @@ T = TypeVar("T")
 
 
 class Clock(Protocol):
-    """Time as this library sees it: `now()` in seconds from anywhere, `sleep(seconds)`, and the date as `epoch()`."""
+    """Time as this library sees it: `now()` in seconds from anywhere, `sleep(seconds)`, the date as `epoch()`, and
+    `waited(seconds)`, which tells it of real time that was spent blocked on something that is no clock."""
 
     def now(self) -> float: ...
     def sleep(self, seconds: float) -> None: ...
     def epoch(self) -> float: ...
+    def waited(self, seconds: float) -> None: ...
 
 
 class SystemClock:
@@ -30,6 +32,9 @@ class SystemClock:
     now = staticmethod(time.monotonic)
     sleep = staticmethod(time.sleep)
     epoch = staticmethod(time.time)
+
+    def waited(self, seconds: float) -> None:
+        """It has seen that by itself."""
 
 
 clock: Clock = SystemClock()
@@ -50,9 +55,11 @@ class Deadline:
 
 @dataclass(frozen=True)
 class Pending:
-    """What a probe answers while the thing is not there yet, with what it saw instead."""
+    """What a probe answers while the thing is not there yet, with what it saw instead. It is asked again no sooner than
+    after `pause` seconds."""
 
     seen: str
+    pause: float = 0.0
 
 
 def wait_for(
@@ -67,8 +74,9 @@ def wait_for(
 ) -> T:
     """Call `probe` until it answers something other than `Pending`, and return that.
 
-    The first pause is `first` seconds, each later one half as long again, up to `most`. What the probe raises
-    goes through. Whenever what was seen changes, and at least every 15 seconds, a `Waiting` event says so.
+    The first pause is `first` seconds, each later one half as long again, up to `most`; an answer may ask for a longer
+    one. What the probe raises goes through. Whenever what was seen changes, and at least every 15 seconds, a `Waiting`
+    event says so.
 
     Raises:
         WaitTimeout: the deadline has passed; the message carries what was seen last.
@@ -79,17 +87,18 @@ def wait_for(
     told: tuple[str, float] = ("", -1.0)
 
     def pause(state: RetryCallState) -> float:
-        return min(first * 1.5 ** (state.attempt_number - 1), most, max(deadline.remaining(), 0.01))
+        growing = first * 1.5 ** min(state.attempt_number - 1, 99)  # more is no float at some time
+        return min(max(min(growing, most), _answer(state).pause), max(deadline.remaining(), 0.01))
 
     def tell(state: RetryCallState) -> None:
         nonlocal told
-        seen, now = _seen(state), clock.now()
+        seen, now = _answer(state).seen, clock.now()
         if seen != told[0] or now - told[1] >= 15:
             told = (seen, now)
             emit(Waiting(what, seen, now - started))
 
     def give_up(state: RetryCallState) -> T:
-        message = f"{what}: not after {clock.now() - started:.0f} s; last seen: {_seen(state)}"
+        message = f"{what}: not after {duration(clock.now() - started)}; last seen: {_answer(state).seen}"
         raise WaitTimeout(message, hint=hint)
 
     return Retrying(
@@ -118,6 +127,16 @@ def again(call: Callable[[], T], *, after: type[Exception], times: int, first: C
     )(call)
 
 
-def _seen(state: RetryCallState) -> str:
+def duration(seconds: float) -> str:
+    """So many seconds as people say it: "0.5 s", "600 s", "4 h", "3 h 50 min"."""
+    if seconds < 10:
+        return f"{round(seconds, 2):g} s"
+    if seconds < 1000:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return " ".join([f"{hours} h"] * (hours > 0) + [f"{minutes} min"] * (minutes > 0))
+
+
+def _answer(state: RetryCallState) -> Pending:
     answer = state.outcome.result() if state.outcome else None
-    return answer.seen if isinstance(answer, Pending) else "nothing"
+    return answer if isinstance(answer, Pending) else Pending("nothing")

@@ -150,7 +150,9 @@ def main() -> int:
             print(f"left behind: {line}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt as interrupt:
-        print("\ninterrupted; everything temporary was removed", file=sys.stderr)
+        print("\ninterrupted; everything temporary was removed, but for what is listed here", file=sys.stderr)
+        for note in getattr(interrupt, "__notes__", []):
+            print(note, file=sys.stderr)
         return getattr(interrupt, "exit_code", 130)
     narrator.table()
     return 0

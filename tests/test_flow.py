@@ -146,8 +146,22 @@ def test_a_builder_that_dies_is_not_waited_for(place: Place) -> None:
         ec2.terminate_instances(InstanceIds=[next(iter(place.machines.all))])
         place.clock.sleep(60)
 
-    with pytest.raises(amibake.AmibakeError):
+    with pytest.raises(amibake.AmibakeError, match=r"instance i-\w+ is terminated"):
         amibake.bake(builder(place), [Does(die), amibake.Shell(inline=["true"])], session=place.session)
+
+
+def test_a_builder_that_dies_before_ssh_answers_is_an_ssh_timeout_with_its_last_words(place: Place) -> None:
+    place.machines.behaviour.refuse_connections = 1000
+
+    def die(event: events.Event) -> None:
+        if isinstance(event, events.Waiting) and event.what.startswith("SSH"):
+            place.session.client("ec2").terminate_instances(InstanceIds=[next(iter(place.machines.all))])
+
+    before = place.clock.now()
+    with pytest.raises(amibake.SSHTimeout, match=r"is shutting-down: .*User initiated") as caught:
+        amibake.bake(builder(place), session=place.session, on_event=die)
+    assert "console" in caught.value.hint
+    assert place.clock.now() - before < 60
 
 
 def test_an_unknown_source_image_launches_nothing(place: Place) -> None:
@@ -164,8 +178,57 @@ def test_mistakes_of_all_provisioners_are_in_one_error_and_nothing_is_launched(p
             session=place.session,
         )
     assert len(caught.value.mistakes) == 3
-    assert "provisioner 3: 'echo' has no check() and provision()" in caught.value.mistakes
+    assert "provisioner 3: str is not one; it has to be an object with check() and provision()" in caught.value.mistakes
     assert place.machines.all == {}
+
+
+def test_provisioners_may_come_from_a_generator(place: Place) -> None:
+    amibake.bake(builder(place), (amibake.Shell(inline=[text]) for text in ("one", "two")), session=place.session)
+    scripts = [ran.script for ran in place.machines.newest.ran]
+    assert scripts[:2] == ["#!/bin/sh -e\none\n", "#!/bin/sh -e\ntwo\n"]
+
+
+@pytest.mark.parametrize("given", [amibake.Shell(inline=["true"]), [amibake.Shell], None])
+def test_what_is_no_list_of_provisioners_is_refused(place: Place, given: Any) -> None:
+    with pytest.raises(amibake.InvalidOption, match="provisioner"):
+        amibake.bake(builder(place), given, session=place.session)
+    with pytest.raises(amibake.InvalidOption, match="builder: a Builder, not dict"):
+        amibake.bake({"ami_name": "shop"}, session=place.session)  # type: ignore[arg-type]
+
+
+def test_somebody_who_listens_and_fails_does_no_harm(place: Place) -> None:
+    heard: list[events.Event] = []
+
+    def fail(event: events.Event) -> None:
+        heard.append(event)
+        raise BrokenPipeError
+
+    image = amibake.bake(builder(place), session=place.session, on_event=fail)
+    assert images(place) == [image.id]
+    assert len(heard) == 1
+
+
+def test_the_users_run_tags_are_on_what_is_temporary_and_not_on_the_image(place: Place) -> None:
+    seen: dict[str, dict[str, str]] = {}
+
+    def look(_: Host) -> None:
+        ec2 = place.session.client("ec2")
+        (pair,), (volume,) = ec2.describe_key_pairs()["KeyPairs"], ec2.describe_volumes()["Volumes"]
+        for what, resource in {"pair": pair, "volume": volume}.items():
+            seen[what] = {tag["Key"]: tag["Value"] for tag in resource["Tags"]}
+
+    image = amibake.bake(builder(place, run_tags={"cost": "42"}), [Does(look)], session=place.session)
+    assert [tags["cost"] for tags in seen.values()] == ["42", "42"]
+    assert "cost" not in image.tags
+
+
+def test_any_exception_says_which_bake_it_was(place: Place) -> None:
+    def fail(_: Host) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        amibake.bake(builder(place), [Does(fail)], session=place.session)
+    assert any(note.startswith("amibake build ") for note in caught.value.__notes__)
 
 
 def test_ctrl_c_removes_everything_and_goes_on_as_ctrl_c(place: Place) -> None:
@@ -175,16 +238,6 @@ def test_ctrl_c_removes_everything_and_goes_on_as_ctrl_c(place: Place) -> None:
     with pytest.raises(KeyboardInterrupt):
         amibake.bake(builder(place), [Does(interrupt)], session=place.session)
     assert images(place) == []
-
-
-@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_that_ends_the_program_removes_everything_first(
-    place: Place, number: signal.Signals, exit_code: int
-) -> None:
-    with pytest.raises(amibake.Interrupted, match=number.name) as caught:
-        amibake.bake(builder(place), [Does(lambda _: os.kill(os.getpid(), number))], session=place.session)
-    assert caught.value.exit_code == exit_code
-    assert signal.getsignal(number) == signal.SIG_DFL
 
 
 def test_a_program_that_handles_a_signal_itself_keeps_its_handler(place: Place) -> None:

@@ -74,7 +74,8 @@ def test_everything_that_is_asked_for_reaches_ec2(place: Place, image: amibake.I
 
 
 @pytest.mark.parametrize(
-    ("given", "said"), [("ponyfoo", "'ponyfoo' is not an image id"), ("ami-00000000", "there is no ami-00000000")]
+    ("given", "said"),
+    [("ponyfoo", "'ponyfoo' is neither an Image nor the id of one"), ("ami-00000000", "there is no ami-00000000")],
 )
 def test_an_image_that_is_not_there_launches_nothing(place: Place, given: str, said: str) -> None:
     with pytest.raises(amibake.InvalidOption, match=said):
@@ -89,11 +90,30 @@ def test_an_instance_that_does_not_come_up_is_terminated(
         raise amibake.WaitTimeout("not up")
 
     monkeypatch.setattr(Machine, "wait_for_address", fail)
-    with pytest.raises(amibake.WaitTimeout):
+    with pytest.raises(amibake.WaitTimeout) as caught:
         amibake.launch(image, instance_type="t3.micro", session=place.session)
+    assert caught.value.leftovers == ()
 
 
 def test_an_instance_that_ec2_has_forgotten_is_terminated(place: Place, image: amibake.Image) -> None:
     with amibake.launch(image, instance_type="t3.micro", session=place.session) as instance:
         gone = amibake.Instance("i-00000000000000000", "us-east-1", "", "", Machine(instance._machine.cloud, "i-0"))
         assert gone.state == "terminated"
+
+
+def test_one_that_cannot_be_terminated_either_is_a_leftover_of_the_error(
+    place: Place, image: amibake.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> str:
+        raise amibake.AmibakeError("not now")
+
+    monkeypatch.setattr(Machine, "wait_for_address", fail)
+    with monkeypatch.context() as patched:
+        patched.setattr(Machine, "terminate", fail)
+        with pytest.raises(amibake.AmibakeError) as caught:
+            amibake.launch(image, instance_type="t3.micro", session=place.session)
+    assert caught.value.build is not None
+    (leftover,) = caught.value.leftovers
+    assert "aws ec2 terminate-instances" in leftover
+    place.session.client("ec2").terminate_instances(InstanceIds=[list(place.machines.all)[-1]])
+    place.clock.sleep(60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -20,7 +21,9 @@ def test_importing_amibake_imports_no_third_party_module() -> None:
     listing = (
         "import sys, amibake; print(*{name.partition('.')[0] for name in sys.modules} - set(sys.stdlib_module_names))"
     )
-    loaded = subprocess.run([sys.executable, "-I", "-c", listing], capture_output=True, text=True, check=True).stdout
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    command = [sys.executable, "-I", "-c", listing]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True, env=plain).stdout
     # The rest is the interpreter's own start-up: site hooks of an editable install.
     assert {name for name in loaded.split() if not name.startswith(("_", "sitecustomize", "usercustomize"))} == {
         "amibake"

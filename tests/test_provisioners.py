@@ -11,7 +11,7 @@ import pytest
 
 from amibake.errors import ConnectionLost, InvalidOption, ScriptFailed, UploadFailed, WaitTimeout
 from amibake.events import Event, Output, Warned
-from amibake.host import Provisioner
+from amibake.host import Completed, Provisioner
 from amibake.provisioners import File, Shell
 from amibake.ssh.connect import connect
 from amibake.ssh.host import SSHHost
@@ -127,6 +127,18 @@ def test_an_upload_is_tried_three_times(host: SSHHost, machine: LoopbackMachine,
     assert (lost, machine.logins) == (3, 3)
 
 
+@pytest.mark.parametrize("cut_at", [None, 100_000])
+def test_what_is_excluded_stays_here(host: SSHHost, machine: LoopbackMachine, tube: Path, cut_at: int | None) -> None:
+    for name in ("deploy/env/staging.json", "deploy/env.json", "sub/x.js.map", "sub/node_modules/x/y"):
+        (tube / name).parent.mkdir(parents=True, exist_ok=True)
+        (tube / name).write_text("x")
+    os.mkfifo(tube / "sub" / "node_modules" / "pipe")
+    machine.behaviour.drop_after = cut_at
+    done(host, File(tube, "/tmp/x", exclude=["deploy/env/*.json", "*.map", "node_modules"]))
+    assert set(below(machine.upload("/tmp/x"))) == {"package.json", "sub/blob", "deploy/env.json"}
+    assert not machine.upload("/tmp/x/sub/node_modules").exists()
+
+
 def test_where_a_file_goes(host: SSHHost, machine: LoopbackMachine, tube: Path) -> None:
     package = tube / "package.json"
     done(host, File(package, "/tmp/new/p.json"))
@@ -157,6 +169,21 @@ def test_where_a_file_goes(host: SSHHost, machine: LoopbackMachine, tube: Path) 
         ({"content": "x", "destination": "/tmp/"}, ["destination: /tmp/ names no file for the content"]),
         ({"content": "x", "destination": "~bob/x"}, ["destination: ~bob/x is another user's home; give its path"]),
         ({"content": "x", "destination": "x", "mode": 0o10000}, ["mode: 4096 is no permission bits, such as 0o644"]),
+        ({"content": "x", "destination": "x", "exclude": ["a"]}, ["exclude: is for directories only"]),
+        ({"source": "/etc/passwd", "destination": "x", "exclude": ["a"]}, ["exclude: is for directories only"]),
+        ({"source": "/etc", "destination": "x", "exclude": "a"}, ["exclude: must be a list of patterns"]),
+        ({"source": "/etc", "destination": "x", "exclude": {"a"}}, ["exclude: must be a list of patterns"]),
+        (
+            {"source": "/etc", "destination": "x", "exclude": ["a", "", "/b", "c/", "./d", "../e", 5, "*/f"]},
+            [
+                f"exclude: {wrong!r} matches nothing: give a name, or a path within the directory as in 'a/*.json'"
+                for wrong in ("", "/b", "c/", "./d", "../e", 5)
+            ],
+        ),
+        (
+            {"source": "/no/such", "destination": "x", "exclude": ["a"]},
+            ["source: '/no/such': No such file or directory"],
+        ),
     ],
 )
 def test_mistakes_of_file(given: dict[str, Any], mistakes: list[str]) -> None:
@@ -236,10 +263,36 @@ def test_variables_reach_the_script_and_no_file(
     assert below(machine.root) == {}
 
 
-def test_a_script_that_takes_too_long(host: SSHHost, machine: LoopbackMachine) -> None:
-    with pytest.raises(WaitTimeout):
-        done(host, Shell(inline=["sleep 1000"], timeout=0.3, remote_folder="s"))
-    assert below(machine.root) == {}
+def test_a_script_that_takes_too_long(host: SSHHost, tmp_path: Path) -> None:
+    script = tmp_path / "primal"
+    script.write_text("sleep 1000")
+    with pytest.raises(WaitTimeout) as caught:
+        done(host, Shell(script=script, timeout=0.3, environment_vars={"A": "s3cr3t"}, remote_folder="s"))
+    assert caught.value.message == f"{script}: not ended after 0.3 s"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), WaitTimeout("too long"), ConnectionLost("lost")])
+def test_nothing_more_is_run_on_a_builder_after_an_error(
+    host: SSHHost, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    commands: list[str] = []
+
+    def run(command: str, **_: Any) -> Completed:
+        commands.append(command)
+        raise error
+
+    monkeypatch.setattr(host, "run", run)
+    with pytest.raises(type(error)):
+        done(host, Shell(inline=["true"]))
+    assert len(commands) == 1
+
+
+def test_a_script_that_can_not_be_sent_is_named(host: SSHHost, machine: LoopbackMachine, tmp_path: Path) -> None:
+    script = tmp_path / "primal"
+    script.write_text("true")
+    (machine.home / "file").write_text("")
+    with pytest.raises(UploadFailed, match=rf"^{script}: the content can't be uploaded to file/amibake-\w+\.sh on "):
+        done(host, Shell(script=script, remote_folder="file"))
 
 
 def test_a_script_killed_by_a_signal(host: SSHHost) -> None:
@@ -261,10 +314,11 @@ def test_what_a_recording_machine_sees(host: SSHHost, machine: LoopbackMachine, 
 
 
 @pytest.mark.parametrize("machine", [False], indirect=True)
-def test_a_lost_connection_is_no_success_of_a_script(host: SSHHost, machine: LoopbackMachine) -> None:
+def test_a_lost_connection_is_no_success_of_a_script(host: SSHHost, machine: LoopbackMachine, tmp_path: Path) -> None:
     machine.behaviour.drop_instead = "reboot"
-    with pytest.raises(ConnectionLost):
-        done(host, Shell(inline=["reboot"]))
+    (tmp_path / "primal").write_text("reboot")
+    with pytest.raises(ConnectionLost, match=f"^{tmp_path}/primal: the SSH connection was lost before this had ended"):
+        done(host, Shell(script=tmp_path / "primal", environment_vars={"A": "1"}))
 
 
 def test_a_script_that_can_not_be_removed_is_a_warning(

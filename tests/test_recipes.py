@@ -128,6 +128,7 @@ def test_every_mistake_is_in_one_error_and_nothing_is_launched(place: Place, tmp
             place,
             app="pony foo",
             package_json=tmp_path / "absent.json",
+            mailtube=tmp_path / "absent",
             script=tmp_path / "absent",
             node_source="apt",
             instance_typ="t3.micro",
@@ -143,7 +144,7 @@ def test_every_mistake_is_in_one_error_and_nothing_is_launched(place: Place, tmp
         "instance_typ: no such option; did you mean instance_type?",
         "ssh_port: ",
         "Shell: script: ",
-        "File: source: ",
+        "mailtube: ",
     ):
         assert expected in text
     assert place.machines.all == {}
@@ -151,13 +152,50 @@ def test_every_mistake_is_in_one_error_and_nothing_is_launched(place: Place, tmp
 
 def test_an_application_without_package_json_is_refused(place: Place, appserver: Path, tmp_path: Path) -> None:
     (appserver / "package.json").unlink()
-    with pytest.raises(amibake.InvalidOption, match=r"appserver: .*package\.json cannot be read"):
+    with pytest.raises(amibake.InvalidOption, match=r"appserver: .*package\.json: No such file"):
         carnivore(place, appserver)
-    with pytest.raises(amibake.InvalidOption, match=r"File: source: .*absent"):
+    with pytest.raises(amibake.InvalidOption, match=r"appserver: .*absent is not a directory"):
         carnivore(place, tmp_path / "absent")
     (appserver / "package.json").write_text("[]")
     with pytest.raises(amibake.InvalidOption, match="holds no JSON object"):
         carnivore(place, appserver)
+
+
+def test_secrets_of_other_environments_never_leave_this_machine(place: Place, appserver: Path) -> None:
+    (appserver / "deploy/env/production.json").write_text('{"password": "hunter2"}')
+    carnivore(place, appserver)
+    sent = place.machines.newest.upload("/tmp/appserver")
+    assert [path.name for path in (sent / "deploy/env").iterdir()] == ["staging.json"]
+    assert (sent / "cluster.js").exists()
+
+
+def test_what_the_service_and_the_environment_need_is_asked_for_beforehand(place: Place, appserver: Path) -> None:
+    with pytest.raises(amibake.InvalidOption, match=r"node_env: .*has no production\.json, only staging"):
+        carnivore(place, appserver, node_env="production")
+    (appserver / "cluster.js").unlink()
+    with pytest.raises(amibake.InvalidOption, match=r"appserver: .*has no cluster\.js"):
+        carnivore(place, appserver)
+    own = appserver.parent / "own.sh"
+    own.write_text("true\n")
+    assert carnivore(place, appserver, script=own).id
+
+
+@pytest.mark.parametrize(
+    ("recipe", "option", "value"),
+    [
+        (amibake.build_primal, "node_version", 22),
+        (amibake.build_primal, "environment_vars", ["A=b"]),
+        (amibake.build_primal, "provisioners", amibake.Shell(inline=["true"])),
+    ],
+)
+def test_values_of_the_wrong_kind_are_said_of_their_option(place: Place, recipe: Any, option: str, value: Any) -> None:
+    with pytest.raises(amibake.InvalidOption, match=f"{option}: "):
+        recipe(session=place.session, **{option: value})
+
+
+def test_a_release_line_of_node_can_be_named(place: Place) -> None:
+    primal(place, node_version="lts/iron")
+    assert place.machines.newest.ran[0].environment["NODE_VERSION"] == "lts/iron"
 
 
 @pytest.mark.parametrize(

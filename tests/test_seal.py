@@ -25,7 +25,7 @@ class Machine:
         for user in ("admin", "root"):
             (root / user / ".ssh").mkdir(parents=True)
         self.fake("sudo", 'shift; exec "$@"')
-        self.fake("id", "echo admin")
+        self.user("admin", 1000)
         self.fake("getent", f'echo "$2:x:0:0::{root}/$2:/bin/sh"')
         self.fake("rm", f'echo "$@" >>{root}/removed')  # whatever it is, not on this machine
         self.fake("sync", "")
@@ -33,6 +33,10 @@ class Machine:
     def fake(self, name: str, body: str) -> None:
         (self.bin / name).write_text(f"#!/bin/sh\n{body}\n")
         (self.bin / name).chmod(0o755)
+
+    def user(self, name: str, uid: int) -> None:
+        """Who the script finds itself to be."""
+        self.fake("id", f"case $1 in -u) echo {uid} ;; -un) echo {name} ;; esac")
 
     def keys(self, user: str) -> Path:
         return self.root / user / ".ssh/authorized_keys"
@@ -75,6 +79,14 @@ def test_without_passwordless_sudo_nothing_is_changed(machine: Machine) -> None:
     machine.keys("admin").write_text(f"ssh-ed25519 {KEY} amibake\n")
     assert machine.seal() == seal._NO_SUDO
     assert KEY in machine.keys("admin").read_text()
+
+
+def test_root_needs_no_sudo(machine: Machine) -> None:
+    machine.user("root", 0)
+    machine.fake("sudo", "exit 127")
+    machine.keys("root").write_text(f"ssh-ed25519 {KEY} amibake\nssh-ed25519 MINE me@home\n")
+    assert machine.seal() == 0
+    assert machine.keys("root").read_text() == "ssh-ed25519 MINE me@home\n"
 
 
 def test_a_machine_without_identity_is_never_taken_for_our_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -55,6 +55,43 @@ def test_a_deadline_that_passes_says_what_was_seen_last(clock: FakeClock) -> Non
     assert clock.now() - started == pytest.approx(30, abs=0.1)
 
 
+def test_an_answer_may_ask_for_a_longer_pause(clock: FakeClock) -> None:
+    asked: list[float] = []
+
+    def probe() -> waiting.Pending:
+        asked.append(clock.now())
+        return waiting.Pending("refused", pause=4)
+
+    with pytest.raises(WaitTimeout):
+        waiting.wait_for("it", probe, deadline=waiting.Deadline(10), emit=lambda _: None, most=1)
+    assert asked == [0, 4, 8, 10]
+
+
+def test_hours_of_waiting(clock: FakeClock) -> None:
+    with pytest.raises(WaitTimeout, match="it: not after 4 h; last seen: nothing new"):
+        waiting.wait_for(
+            "it", lambda: waiting.Pending("nothing new"), deadline=waiting.Deadline(14400), emit=lambda _: None, most=1
+        )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "0 s"),
+        (0.05, "0.05 s"),
+        (1.5, "1.5 s"),
+        (59.7, "60 s"),
+        (600, "600 s"),
+        (1800, "30 min"),
+        (3599.8, "1 h"),
+        (13800, "3 h 50 min"),
+        (14400, "4 h"),
+    ],
+)
+def test_times_are_readable(seconds: float, said: str) -> None:
+    assert waiting.duration(seconds) == said
+
+
 def test_what_the_probe_raises_goes_through(clock: FakeClock) -> None:
     def probe() -> bool:
         raise RuntimeError("broken")
@@ -76,5 +113,6 @@ def test_the_systems_clock_counts_seconds() -> None:
     clock = waiting.SystemClock()
     before, date = clock.now(), clock.epoch()
     clock.sleep(0)
+    clock.waited(0)
     assert clock.now() >= before
     assert clock.epoch() >= date > 1_700_000_000

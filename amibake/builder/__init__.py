@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import Any, Self, Unpack
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from amibake import template
 from amibake.builder.access import Access
@@ -39,6 +39,12 @@ class Builder(Access, Source, Network, Instance, SSH, Ami):
             mistakes.extend(error.mistakes)
         if mistakes:
             raise InvalidOption(*mistakes) from None
+
+    @model_validator(mode="after")
+    def _public_address_is_possible(self) -> Self:
+        if self.ssh_interface == "public_ip" and self.associate_public_ip_address is False:
+            raise ValueError('ssh_interface: "public_ip", but associate_public_ip_address is False')
+        return self
 
     @field_validator("ami_name", "ami_description")
     @classmethod

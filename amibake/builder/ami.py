@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pydantic import Field
 
-from pydantic import AfterValidator, Field
-
-from amibake.builder.base import Options
-
-OURS = "amibake:"
-
-
-def _not_ours(tags: dict[str, str]) -> dict[str, str]:
-    if taken := [key for key in tags if key.startswith((OURS, "aws:"))]:
-        raise ValueError(f"{', '.join(taken)}: keys that begin with {OURS!r} or 'aws:' are taken")
-    return tags
+from amibake.builder.base import Options, Tags
 
 
 class Ami(Options):
@@ -27,7 +17,7 @@ class Ami(Options):
     ami_description: str = Field("", max_length=255)
     """The image's description; may hold template expressions [none]."""
 
-    tags: Annotated[dict[str, str], AfterValidator(_not_ours)] = Field(default_factory=dict)
+    tags: Tags = Field(default_factory=dict)
     """Tags for the image and its snapshots; values may hold template expressions."""
 
     app: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from amibake.builder.base import Options
+from amibake.builder.base import Options, Tags
 
 
 class Instance(Options):
@@ -19,5 +19,5 @@ class Instance(Options):
     user_data: str | None = Field(None, repr=False)
     """User data for the builder, plain text; it is encoded for EC2 [none]."""
 
-    run_tags: dict[str, str] = Field(default_factory=dict)
+    run_tags: Tags = Field(default_factory=dict)
     """Tags for what is temporary: builder, volumes, network interface, key pair, security group. Not for the AMI."""

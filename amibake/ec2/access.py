@@ -6,14 +6,16 @@ import ipaddress
 import socket
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from http.client import HTTPException
 from typing import TYPE_CHECKING, TypedDict
 
 from amibake.builder import Builder
-from amibake.ec2.cloud import RELEASE, Cloud, missing
+from amibake.ec2.cloud import Cloud
+from amibake.ec2.refusals import of_an_option
+from amibake.ec2.resource import eventually, resource, until_removed
 from amibake.errors import AmibakeError, InvalidOption
-from amibake.waiting import Deadline, Pending, wait_for
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import IpPermissionTypeDef
@@ -22,22 +24,24 @@ CHECKIP = "https://checkip.amazonaws.com"
 """What tells us our own public address; asked only when the builder has a public one. A seam for tests."""
 
 
-@contextmanager
-def temporary_key_pair(cloud: Cloud, public: str) -> Iterator[str]:
+def temporary_key_pair(cloud: Cloud, public: str) -> AbstractContextManager[str]:
     """Import the public half of a key pair under a name of this build; yields the name."""
     name = f"amibake_{cloud.build}"
 
-    def remove() -> None:
-        cloud.ec2.delete_key_pair(KeyName=name)  # no error when it is not there
-
-    try:
+    def create() -> str:
         cloud.ec2.import_key_pair(
             KeyName=name, PublicKeyMaterial=public.encode(), TagSpecifications=cloud.specification("key-pair")
         )
-        cloud.ledger.created("key pair", name)
-        yield name
-    finally:
-        cloud.ledger.release("key pair", name, remove, cloud.command("delete-key-pair", "--key-name", name))
+        return name
+
+    def find() -> list[str]:
+        return [pair["KeyName"] for pair in cloud.ec2.describe_key_pairs(Filters=cloud.of_this_build())["KeyPairs"]]
+
+    def release(name: str) -> None:
+        by_hand = cloud.command("delete-key-pair", "--key-name", name)
+        cloud.ledger.release("key pair", name, lambda: cloud.ec2.delete_key_pair(KeyName=name), by_hand)
+
+    return resource(cloud, "key pair", create=create, find=find, release=release)
 
 
 @contextmanager
@@ -46,47 +50,29 @@ def security_groups(cloud: Cloud, builder: Builder) -> Iterator[list[str]]:
     if builder.security_group_ids:
         yield list(builder.security_group_ids)
         return
-    name = f"amibake_{cloud.build}"
-    group_ids: list[str] = []
 
-    def remove() -> None:
-        for group_id in group_ids or _groups_of_this_build(cloud):
-            wait_for(
-                f"security group {group_id} to be free",
-                partial(_delete_group, cloud, group_id),
-                deadline=Deadline(RELEASE),
-                emit=cloud.ledger.emit,
-            )
-
-    try:
-        group = cloud.ec2.create_security_group(
-            GroupName=name,
+    def create() -> str:
+        return cloud.ec2.create_security_group(
+            GroupName=f"amibake_{cloud.build}",
             Description="Temporary group of amibake",
             TagSpecifications=cloud.specification("security-group"),
             **_vpc(cloud, builder),
-        )
-        group_ids.append(group["GroupId"])
-        cloud.ledger.created("security group", group["GroupId"])
-        yield group_ids
-    finally:
-        which = ("--group-id", group_ids[0]) if group_ids else ("--group-name", name)
-        cloud.ledger.release("security group", which[1], remove, cloud.command("delete-security-group", *which))
+        )["GroupId"]
 
+    def find() -> list[str]:
+        found = cloud.ec2.describe_security_groups(Filters=cloud.of_this_build())["SecurityGroups"]
+        return [group["GroupId"] for group in found]
 
-def _groups_of_this_build(cloud: Cloud) -> list[str]:
-    found = cloud.ec2.describe_security_groups(Filters=cloud.of_this_build())["SecurityGroups"]
-    return [group["GroupId"] for group in found]
+    def release(group_id: str) -> None:
+        def remove() -> None:
+            delete = partial(cloud.ec2.delete_security_group, GroupId=group_id)
+            until_removed(cloud, f"security group {group_id} to be free", delete, "DependencyViolation")
 
+        by_hand = cloud.command("delete-security-group", "--group-id", group_id)
+        cloud.ledger.release("security group", group_id, remove, by_hand)
 
-def _delete_group(cloud: Cloud, group_id: str) -> Pending | None:
-    try:
-        cloud.ec2.delete_security_group(GroupId=group_id)
-    except AmibakeError as error:
-        if error.code == "DependencyViolation":
-            return Pending("in use")
-        if not missing(error):
-            raise
-    return None
+    with resource(cloud, "security group", create=create, find=find, release=release) as group_id:
+        yield [group_id]
 
 
 class _Vpc(TypedDict, total=False):
@@ -96,7 +82,10 @@ class _Vpc(TypedDict, total=False):
 def _vpc(cloud: Cloud, builder: Builder) -> _Vpc:
     if builder.subnet_id is None:
         return {}
-    subnet = cloud.ec2.describe_subnets(SubnetIds=[builder.subnet_id])["Subnets"][0]
+    try:
+        subnet = cloud.ec2.describe_subnets(SubnetIds=[builder.subnet_id])["Subnets"][0]
+    except AmibakeError as error:
+        raise of_an_option(error, {"InvalidSubnetID.NotFound": "subnet_id"}) from error
     return {"VpcId": subnet["VpcId"]}
 
 
@@ -116,29 +105,38 @@ def admit_ssh(cloud: Cloud, builder: Builder, group_ids: list[str], address: str
         "IpRanges": [{"CidrIp": cidr, "Description": "amibake"} for cidr in cidrs if ":" not in cidr],
         "Ipv6Ranges": [{"CidrIpv6": cidr, "Description": "amibake"} for cidr in cidrs if ":" in cidr],
     }
-    cloud.ec2.authorize_security_group_ingress(GroupId=group_ids[0], IpPermissions=[permission])
+    authorize = partial(cloud.ec2.authorize_security_group_ingress, GroupId=group_ids[0], IpPermissions=[permission])
+    eventually(cloud, authorize, "InvalidGroup.NotFound")
 
 
 def our_address(builder_address: str, port: int) -> str:
-    """Our own address as a machine at `builder_address` sees it, as a CIDR block of one address."""
-    family, _, _, _, target = socket.getaddrinfo(builder_address, port, type=socket.SOCK_DGRAM)[0]
-    remote = ipaddress.ip_address(target[0])
-    if remote.is_global:
-        return _public_address(builder_address)
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.connect(target)  # picks the route, and with it our address; sends nothing
-        local = ipaddress.ip_address(probe.getsockname()[0])
-    return f"{local}/{local.max_prefixlen}"
+    """Our own address as a machine at `builder_address` sees it, as a CIDR block of one address.
 
-
-def _public_address(builder_address: str) -> str:
+    Raises:
+        InvalidOption: it cannot be found out.
+    """
     try:
-        with urllib.request.urlopen(CHECKIP, timeout=2) as answer:
-            address = ipaddress.ip_address(answer.read(64).decode().strip())
-    except (OSError, ValueError) as error:
+        family, _, _, _, target = socket.getaddrinfo(builder_address, port, type=socket.SOCK_DGRAM)[0]
+        if ipaddress.ip_address(target[0]).is_global:
+            return _one(_public_address())
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(target)  # picks the route, and with it our address; sends nothing
+            return _one(probe.getsockname()[0])
+    except (OSError, HTTPException, ValueError) as error:
         raise InvalidOption(
-            f"temporary_security_group_source_cidrs: our public address, from which {builder_address} is to be "
-            f"reached, cannot be found out: {CHECKIP}: {error}",
+            "temporary_security_group_source_cidrs: our own address, from which the builder at "
+            f"{builder_address} is to be reached, cannot be found out: {error}",
             hint="Name the blocks that SSH may come from: temporary_security_group_source_cidrs=[…].",
         ) from error
+
+
+def _public_address() -> str:
+    # No proxy: SSH does not go through it either, so its address is not ours.
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(CHECKIP, timeout=2) as answer:
+        return str(answer.read(64).decode().strip())
+
+
+def _one(text: str) -> str:
+    address = ipaddress.ip_address(text)
     return f"{address}/{address.max_prefixlen}"

@@ -10,7 +10,7 @@ from amibake import waiting
 from amibake._version import __version__
 from amibake.ec2.refusals import Translating
 from amibake.errors import AmibakeError, InvalidOption
-from amibake.image import BUILD, EXPIRES
+from amibake.image import BUILD, EXPIRES, NAME
 from amibake.ledger import Ledger
 from amibake.waiting import Deadline
 
@@ -39,7 +39,7 @@ class Cloud:
         build: The bake's id.
         deadline: When the bake must be over.
         ledger: Where it writes down what it does.
-        tags: For everything temporary: whose it is, and from when on it counts as dead.
+        tags: For everything temporary: the user's `run_tags`, whose it is, and from when on it counts as dead.
     """
 
     ec2: EC2Client
@@ -49,9 +49,14 @@ class Cloud:
     ledger: Ledger
     tags: Mapping[str, str]
 
-    def specification(self, *kinds: ResourceTypeType, **tags: str) -> list[TagSpecificationTypeDef]:
+    @property
+    def marks(self) -> dict[str, str]:
+        """The part of `tags` that says whose a resource is, and from when on it counts as dead."""
+        return {key: self.tags[key] for key in (BUILD, EXPIRES)}
+
+    def specification(self, *kinds: ResourceTypeType) -> list[TagSpecificationTypeDef]:
         """The TagSpecifications of a create call for something temporary of these kinds."""
-        return [{"ResourceType": kind, "Tags": tag_list({**self.tags, **tags})} for kind in kinds]
+        return [{"ResourceType": kind, "Tags": tag_list(self.tags)} for kind in kinds]
 
     def of_this_build(self) -> list[FilterTypeDef]:
         """The filter that finds what this bake has made."""
@@ -78,8 +83,15 @@ def connect(
         InvalidOption: `profile` together with a session, or a profile that does not exist.
     """
     ec2, region = client(session, region=region, profile=profile)
-    marks = {BUILD: build, EXPIRES: str(int(waiting.clock.epoch() + seconds + GRACE)), **(tags or {})}
-    return Cloud(ec2=ec2, region=region, build=build, deadline=Deadline(seconds), ledger=ledger, tags=marks)
+    marks = {BUILD: build, EXPIRES: str(int(waiting.clock.epoch() + seconds + GRACE))}
+    return Cloud(
+        ec2=ec2,
+        region=region,
+        build=build,
+        deadline=Deadline(seconds),
+        ledger=ledger,
+        tags={NAME: "amibake", **(tags or {}), **marks},
+    )
 
 
 def client(session: Session | None, *, region: str | None, profile: str | None = None) -> tuple[EC2Client, str]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Container, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING
 
 from amibake.builder import Builder
 from amibake.ec2.cloud import Cloud, missing, tag_dict, tag_list
 from amibake.ec2.instance import Machine
+from amibake.ec2.resource import CONSISTENCY, eventually, resource, until_removed
 from amibake.errors import AmibakeError, ImageFailed
 from amibake.image import DRAFT, EXPIRES, ORIGIN, PUBLISHED, SOURCE_AMI, STATE, Image
+from amibake.interrupts import held
 from amibake.waiting import Deadline, Pending, wait_for
 
 if TYPE_CHECKING:
@@ -19,60 +21,77 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import ImageTypeDef
 
 
-@contextmanager
-def draft_image(cloud: Cloud, machine: Machine, builder: Builder, tags: Mapping[str, str]) -> Iterator[str]:
+def draft_image(
+    cloud: Cloud, machine: Machine, builder: Builder, tags: Mapping[str, str], published: Container[str]
+) -> AbstractContextManager[str]:
     """CreateImage from the stopped builder; yields the image's id at once, while it is pending. It carries all of
-    `tags` from the beginning, and a draft's own; when the block is left by an exception it is removed again, with its
-    snapshots, also when the answer to CreateImage never came."""
-    marks = {**cloud.tags, **tags, STATE: DRAFT, ORIGIN: f"{cloud.region}/{cloud.build}"}
-    image_id = ""
-    try:
-        image_id = cloud.ec2.create_image(
+    `tags` from the beginning, and a draft's own. At the end of the block it is removed again with its snapshots, unless
+    it has been `published` meanwhile."""
+    marks = {**tags, **cloud.marks, STATE: DRAFT, ORIGIN: f"{cloud.region}/{cloud.build}"}
+
+    def create() -> str:
+        ask = partial(
+            cloud.ec2.create_image,
             InstanceId=machine.id,
             Name=builder.ami_name,
             Description=builder.ami_description,
             NoReboot=True,  # it is stopped; nothing is to start it again
             TagSpecifications=[{"ResourceType": kind, "Tags": tag_list(marks)} for kind in ("image", "snapshot")],
-        )["ImageId"]
-        cloud.ledger.created("image", image_id)
-        yield image_id
-    except BaseException:
-        for draft in [image_id] if image_id else _drafts_of_this_build(cloud):
-            by_hand = cloud.command("deregister-image --delete-associated-snapshots --image-id", draft)
-            cloud.ledger.release("image", draft, partial(_remove, cloud, draft), by_hand)
-        raise
+        )
+        return eventually(cloud, ask, "InvalidInstanceID.NotFound")["ImageId"]
 
-
-def _drafts_of_this_build(cloud: Cloud) -> list[str]:
-    with suppress(AmibakeError):
+    def find() -> list[str]:
         found = cloud.ec2.describe_images(Owners=["self"], Filters=cloud.of_this_build())["Images"]
         return [image["ImageId"] for image in found]
-    return []
+
+    return resource(
+        cloud,
+        "image",
+        create=create,
+        find=find,
+        release=partial(_remove, cloud),
+        keep=published.__contains__,
+    )
 
 
 def _remove(cloud: Cloud, image_id: str) -> None:
-    """Deregister an image, and delete its snapshots: those that it lists, and those of a still pending one, which
+    """Deregister an image, then delete its snapshots: those that it lists, and those of a still pending one, which
     lists none but has tagged them."""
-    image = _describe(cloud.ec2, image_id)
-    tagged = cloud.ec2.describe_snapshots(OwnerIds=["self"], Filters=cloud.of_this_build())["Snapshots"]
-    snapshots = {*snapshot_ids(image or {}), *(found["SnapshotId"] for found in tagged)}
-    if image is not None:
-        cloud.ec2.deregister_image(ImageId=image_id)
+    snapshots: set[str] = set()
+
+    def deregister() -> None:
+        image = _describe(cloud.ec2, image_id)
+        tagged = cloud.ec2.describe_snapshots(OwnerIds=["self"], Filters=cloud.of_this_build())["Snapshots"]
+        snapshots.update(snapshot_ids(image or {}), (found["SnapshotId"] for found in tagged))
+        call = partial(cloud.ec2.deregister_image, ImageId=image_id)
+        eventually(cloud, call, "InvalidAMIID.NotFound", releasing=True)
+
+    by_hand = cloud.command("deregister-image", "--delete-associated-snapshots", "--image-id", image_id)
+    cloud.ledger.release("image", image_id, deregister, by_hand)
     for snapshot in sorted(snapshots):
-        cloud.ec2.delete_snapshot(SnapshotId=snapshot)
+        delete = partial(cloud.ec2.delete_snapshot, SnapshotId=snapshot)
+        cloud.ledger.release(
+            "snapshot",
+            snapshot,
+            partial(until_removed, cloud, f"snapshot {snapshot} to be free", delete, "InvalidSnapshot.InUse"),
+            cloud.command("delete-snapshot", "--snapshot-id", snapshot),
+        )
 
 
 def wait_until_available(cloud: Cloud, image_id: str) -> ImageTypeDef:
     """Wait for a pending image.
 
     Raises:
-        ImageFailed: EC2 could not make it; the message has EC2's reason.
+        ImageFailed: EC2 could not make it, and the message has EC2's reason; or it has vanished.
         WaitTimeout: the bake's time is up.
     """
+    known = Deadline(CONSISTENCY)
 
     def probe() -> ImageTypeDef | Pending:
         image = _describe(cloud.ec2, image_id)
         if image is None:
+            if known.remaining() <= 0:
+                raise ImageFailed(f"image {image_id} has vanished while it was being made")
             return Pending("unknown")
         state = image["State"]
         if state in ("failed", "error", "invalid", "deregistered"):
@@ -88,17 +107,30 @@ def wait_until_available(cloud: Cloud, image_id: str) -> ImageTypeDef:
     )
 
 
-def publish(cloud: Cloud, image: ImageTypeDef) -> Image:
-    """Mark a draft, and its snapshots, as published: from that call on nothing of ours removes it again."""
-    snapshots = snapshot_ids(image)
-    resources = [*snapshots, image["ImageId"]]
-    cloud.ec2.create_tags(Resources=resources, Tags=tag_list({STATE: PUBLISHED}))
+def publish(cloud: Cloud, image: ImageTypeDef, published: set[str]) -> Image:
+    """Mark a draft, and its snapshots, as published: from that call on nothing of ours removes it again, which its id
+    in `published` says."""
+    resources = [*snapshot_ids(image), image["ImageId"]]
+    with held():
+        _tag_as_published(cloud, resources)
+        published.add(image["ImageId"])
     try:
         cloud.ec2.delete_tags(Resources=resources, Tags=[{"Key": EXPIRES}, {"Key": ORIGIN}])
     except AmibakeError as error:
         cloud.ledger.warn(f"the tags of a draft stay on {image['ImageId']}: {error.message}")
     tags = {key: value for key, value in tag_dict(image.get("Tags")).items() if key not in (EXPIRES, ORIGIN)}
     return as_image({**image, "Tags": tag_list({**tags, STATE: PUBLISHED})}, cloud.region)
+
+
+def _tag_as_published(cloud: Cloud, resources: list[str]) -> None:
+    call = partial(cloud.ec2.create_tags, Resources=resources, Tags=tag_list({STATE: PUBLISHED}))
+    try:
+        eventually(cloud, call, "InvalidAMIID.NotFound", "InvalidSnapshot.NotFound", "InvalidID")
+    except AmibakeError as error:
+        # Where the answer was lost the tag may be there: then the image counts, and must not be taken away again.
+        image = None if error.code else _describe(cloud.ec2, resources[-1])
+        if image is None or tag_dict(image.get("Tags")).get(STATE) != PUBLISHED:
+            raise
 
 
 def as_image(image: ImageTypeDef, region: str) -> Image:

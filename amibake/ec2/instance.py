@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from amibake.builder import Builder
 from amibake.ec2.cloud import RELEASE, Cloud, missing
+from amibake.ec2.refusals import of_an_option
+from amibake.ec2.resource import eventually, resource
 from amibake.ec2.source import SourceImage
-from amibake.errors import AmibakeError, InvalidOption
-from amibake.image import BUILD, NAME
+from amibake.errors import AmibakeError
 from amibake.waiting import Deadline, Pending, wait_for
 
 if TYPE_CHECKING:
@@ -85,13 +87,15 @@ class Machine:
 
     def stop(self) -> None:
         """Shut it down and wait until it is off."""
-        self.cloud.ec2.stop_instances(InstanceIds=[self.id])
+        stop = partial(self.cloud.ec2.stop_instances, InstanceIds=[self.id])
+        eventually(self.cloud, stop, "InvalidInstanceID.NotFound")
         deadline = Deadline(600, within=self.cloud.deadline)
         self.wait_until("stopped", deadline=deadline, on_the_way=("running", "stopping"))
 
     def terminate(self) -> None:
         """End it and wait until it is gone."""
-        self.cloud.ec2.terminate_instances(InstanceIds=[self.id])
+        terminate = partial(self.cloud.ec2.terminate_instances, InstanceIds=[self.id])
+        eventually(self.cloud, terminate, "InvalidInstanceID.NotFound", releasing=True)
         anything = ("pending", "running", "stopping", "stopped", "shutting-down")
         self.wait_until("terminated", deadline=Deadline(RELEASE), on_the_way=anything)
 
@@ -113,71 +117,87 @@ def _reason(found: InstanceTypeDef) -> str:
     return found.get("StateReason", {}).get("Message") or found.get("StateTransitionReason") or "no reason given"
 
 
-def run_instance(cloud: Cloud, request: Request) -> Machine:
-    """Launch one instance. The client token makes a repeated call answer with the same one."""
+# What EC2 says of a RunInstances request, and which option it is about.
+_OPTIONS = {
+    "InvalidGroup.NotFound": "security_group_ids",
+    "InvalidKeyPair.NotFound": "key_name",
+    "InvalidSubnetID.NotFound": "subnet_id",
+    "MissingInput": "subnet_id",
+    "NoSuchEntity": "iam_instance_profile",
+    "Unsupported": "instance_type",
+    "VPCIdNotSpecified": "subnet_id",
+}
+
+
+def run_instance(cloud: Cloud, request: Request, *, not_yet: tuple[str, ...] = ()) -> Machine:
+    """Launch one instance. The client token makes a repeated call answer with the same one. `not_yet` are EC2's words
+    for what the request names and was made just before."""
+    run = partial(cloud.ec2.run_instances, **request, MinCount=1, MaxCount=1, ClientToken=cloud.build)
     try:
-        answer = cloud.ec2.run_instances(**request, MinCount=1, MaxCount=1, ClientToken=cloud.build)
+        answer = eventually(cloud, run, *not_yet)
     except AmibakeError as error:
-        if error.code in ("InvalidParameterValue", "Unsupported") and re.search("(?i)instance ?type", error.message):
-            raise InvalidOption(
-                f"instance_type: {error.message}", hint='A size that every region offers: instance_type="t3.micro".'
-            ) from error
-        raise
-    machine = Machine(cloud, answer["Instances"][0]["InstanceId"])
-    cloud.ledger.created("instance", machine.id)
-    return machine
+        raise _of_an_option(error) from error
+    return Machine(cloud, answer["Instances"][0]["InstanceId"])
 
 
-@contextmanager
-def terminated(cloud: Cloud, *, only_on_failure: bool = False) -> Iterator[Callable[[Request], Machine]]:
-    """Yields what launches the one instance of this build. At the end of the block it is terminated, also when the
-    answer to RunInstances never came; with `only_on_failure`, when the block is left by an exception."""
-    launched: list[Machine] = []
+def _of_an_option(error: AmibakeError) -> AmibakeError:
+    if error.code == "InvalidParameterValue":
+        if "iamInstanceProfile" in error.message:
+            return of_an_option(error, {error.code: "iam_instance_profile"})
+        if re.search("architecture", error.message):
+            return of_an_option(error, {error.code: "instance_type"}, "The type has to suit the image's architecture.")
+        if re.search("instance ?type", error.message, re.IGNORECASE):
+            return of_an_option(error, {error.code: "instance_type"}, _EVERYWHERE)
+    return of_an_option(error, _OPTIONS, _EVERYWHERE if error.code == "Unsupported" else "")
 
-    def launch(request: Request) -> Machine:
-        launched.append(run_instance(cloud, request))
-        return launched[0]
 
-    def remove() -> None:
-        for machine in launched or _instances_of_this_build(cloud):
-            machine.terminate()
+_EVERYWHERE = 'A size that every region offers: instance_type="t3.micro".'
 
-    failed = True
-    try:
-        yield launch
-        failed = False
-    finally:
-        if failed or not only_on_failure:
-            name = launched[0].id if launched else f"of build {cloud.build}"
-            by_hand = (
-                cloud.command("terminate-instances", "--instance-ids", name)
-                if launched
-                else cloud.command("describe-instances", "--filters", f"Name=tag:{BUILD},Values={cloud.build}")
-            )
-            cloud.ledger.release("instance", name, remove, by_hand)
+
+def terminated(
+    cloud: Cloud, request: Request, *, not_yet: tuple[str, ...] = (), keep: Callable[[str], bool] = lambda _: False
+) -> AbstractContextManager[str]:
+    """Launch the one instance of this build; yields its id. At the end of the block it is terminated, unless it is to
+    be `keep`t."""
+
+    def create() -> str:
+        return run_instance(cloud, request, not_yet=not_yet).id
+
+    def find() -> list[str]:
+        reservations = cloud.ec2.describe_instances(Filters=cloud.of_this_build())["Reservations"]
+        return [found["InstanceId"] for one in reservations for found in one["Instances"]]
+
+    def release(instance_id: str) -> None:
+        by_hand = cloud.command("terminate-instances", "--instance-ids", instance_id)
+        cloud.ledger.release("instance", instance_id, Machine(cloud, instance_id).terminate, by_hand)
+
+    return resource(cloud, "instance", create=create, find=find, release=release, keep=keep)
 
 
 @contextmanager
 def builder_instance(
     cloud: Cloud, builder: Builder, source: SourceImage, key_name: str, group_ids: list[str]
 ) -> Iterator[Machine]:
-    """The builder: launched, and terminated in the end."""
-    tags = {NAME: "amibake builder", **builder.run_tags}
+    """The builder: launched, and terminated in the end, its volumes with it."""
     request: Request = {
         "ImageId": source.id,
         "InstanceType": builder.instance_type,
         "KeyName": key_name,
         "InstanceInitiatedShutdownBehavior": "stop",
         "MetadataOptions": {"HttpTokens": "optional" if source.is_old else "required", "HttpEndpoint": "enabled"},
-        "TagSpecifications": cloud.specification("instance", "volume", "network-interface", **tags),
+        "BlockDeviceMappings": [
+            {"DeviceName": device, "Ebs": {"DeleteOnTermination": True}} for device in source.ebs_devices
+        ],
+        "TagSpecifications": cloud.specification("instance", "volume", "network-interface"),
         **network_placement(builder.subnet_id, group_ids, public=builder.associate_public_ip_address),
     }
     if builder.user_data is not None:
         request["UserData"] = builder.user_data
     if builder.iam_instance_profile is not None:
         request["IamInstanceProfile"] = {"Name": builder.iam_instance_profile}
-    with terminated(cloud) as launch:
-        yield launch(request)
+    ours = ("InvalidKeyPair.NotFound", *(() if builder.security_group_ids else ("InvalidGroup.NotFound",)))
+    with terminated(cloud, request, not_yet=ours) as instance_id:
+        yield Machine(cloud, instance_id)
 
 
 def network_placement(subnet_id: str | None, group_ids: list[str], *, public: bool | None) -> Request:
@@ -188,8 +208,3 @@ def network_placement(subnet_id: str | None, group_ids: list[str], *, public: bo
         return {**subnet, **({"SecurityGroupIds": group_ids} if group_ids else {})}
     interface = {"DeviceIndex": 0, "AssociatePublicIpAddress": public, "DeleteOnTermination": True, **subnet}
     return {"NetworkInterfaces": [{**interface, **({"Groups": group_ids} if group_ids else {})}]}
-
-
-def _instances_of_this_build(cloud: Cloud) -> list[Machine]:
-    reservations = cloud.ec2.describe_instances(Filters=cloud.of_this_build())["Reservations"]
-    return [Machine(cloud, found["InstanceId"]) for one in reservations for found in one["Instances"]]

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 from amibake import template, waiting
 from amibake.builder import WHEEZY, Builder, ImageFilter
+from amibake.builder.base import tags_mistake
 from amibake.ec2.cloud import Cloud, missing
 from amibake.errors import AmibakeError, InvalidOption, SourceImageNotFound
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef, ImageTypeDef
+
+MOST_DESCRIPTION = 255
 
 _MODERN = (
     "The article's Debian Wheezy image was withdrawn long ago. A modern choice: "
@@ -28,8 +31,7 @@ class SourceImage:
     name: str
     owner: str
     creation_date: str
-    architecture: str
-    root_device_name: str
+    ebs_devices: tuple[str, ...]
 
     @property
     def is_old(self) -> bool:
@@ -57,8 +59,7 @@ def find_source_image(cloud: Cloud, wanted: str | ImageFilter) -> SourceImage:
         name=newest.get("Name", ""),
         owner=newest.get("OwnerId", ""),
         creation_date=newest.get("CreationDate", ""),
-        architecture=newest.get("Architecture", "x86_64"),
-        root_device_name=newest.get("RootDeviceName", ""),
+        ebs_devices=tuple(one["DeviceName"] for one in newest.get("BlockDeviceMappings", []) if one.get("Ebs")),
     )
 
 
@@ -102,6 +103,11 @@ def rendered(cloud: Cloud, builder: Builder, source: SourceImage) -> Builder:
             hint="3 to 128 letters, digits, spaces and ( ) [ ] . / - ' @ _; "
             "{{ … | clean_resource_name }} replaces the others.",
         )
+    description, tags = fill(builder.ami_description), {key: fill(value) for key, value in builder.tags.items()}
+    if len(description) > MOST_DESCRIPTION:
+        raise InvalidOption(f"ami_description: {len(description)} characters; EC2 takes {MOST_DESCRIPTION}")
+    if mistake := tags_mistake(tags):
+        raise InvalidOption(f"tags: {mistake}")
     if taken := _called(cloud, name):
         raise InvalidOption(
             f"ami_name: {taken} is called {name!r} already in {cloud.region}",
@@ -110,8 +116,8 @@ def rendered(cloud: Cloud, builder: Builder, source: SourceImage) -> Builder:
     return builder.model_copy(
         update={
             "ami_name": name,
-            "ami_description": fill(builder.ami_description),
-            "tags": {key: fill(value) for key, value in builder.tags.items()},
+            "ami_description": description,
+            "tags": tags,
         }
     )
 

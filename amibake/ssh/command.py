@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from amibake import waiting
 from amibake.errors import ConnectionLost, WaitTimeout
 from amibake.events import Event
 from amibake.ssh.transport import FOREIGN, ClientTransport, reason
-from amibake.waiting import Deadline
+from amibake.waiting import Deadline, duration
 
 Stream = Literal["stdout", "stderr"]
 Write = Callable[[memoryview], None]
@@ -54,11 +55,20 @@ class Running:
     """A command under way. Iterate over it to the end, then ask `ended()`; leave by `close()` always."""
 
     def __init__(
-        self, transport: ClientTransport, command: str, feed: Feed, *, deadline: Deadline, patient: bool = False
+        self,
+        transport: ClientTransport,
+        command: str,
+        feed: Feed,
+        *,
+        name: str,
+        deadline: Deadline,
+        patient: bool = False,
     ) -> None:
-        """With `patient` the streams are read to their end, however long after the status that comes."""
+        """`name` is what errors call it. With `patient` the streams are read to their end, however long after the
+        status that comes."""
         self._transport = transport
         self._command = command
+        self._name = name
         self._deadline = deadline
         self._patient = patient
         self._items: queue.Queue[Chunk | Event] = queue.Queue(maxsize=64)
@@ -80,14 +90,17 @@ class Running:
         streams = 2
         while streams or not status.is_set():
             if self._deadline.remaining() <= 0:
-                raise WaitTimeout(f"not ended after {self._deadline.seconds:.3g} s: {_short(self._command)}")
+                raise WaitTimeout(f"{self._name}: not ended after {duration(self._deadline.seconds)}")
             if not streams:
-                status.wait(_TICK)
+                if not status.wait(_TICK):
+                    waiting.clock.waited(_TICK)
                 continue
             ended = status.is_set() and not self._patient
+            patience = GRACE if ended else min(_TICK, self._deadline.remaining())
             try:
-                item = self._items.get(timeout=GRACE if ended else min(_TICK, self._deadline.remaining()))
+                item = self._items.get(timeout=patience)
             except queue.Empty:
+                waiting.clock.waited(patience)
                 if ended:
                     break
                 continue
@@ -104,8 +117,7 @@ class Running:
         if self._channel.exit_status < 0 and signal is None:
             cause = self._transport.get_exception() or self._trouble
             why = f": {reason(cause)}" if cause else ""
-            message = f"the SSH connection was lost before this had ended{why}: {_short(self._command)}"
-            raise ConnectionLost(message) from cause
+            raise ConnectionLost(f"{self._name}: the SSH connection was lost before this had ended{why}") from cause
         return Ended(self._channel.exit_status, signal)
 
     def close(self) -> None:
@@ -153,8 +165,3 @@ def send_all(data: bytes) -> Feed:
             write(memoryview(data))
 
     return feed
-
-
-def _short(command: str) -> str:
-    line = " ".join(command.encode("utf-8", "replace").decode().split())
-    return line if len(line) <= 80 else f"{line[:77]}…"

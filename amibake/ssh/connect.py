@@ -15,6 +15,14 @@ from amibake.ssh.keys import KeyPair
 from amibake.ssh.transport import FOREIGN, ClientTransport, Patience, handshake, host_key_line, reason
 from amibake.waiting import Deadline, Pending
 
+_REFUSED_EVERY = 5.0
+"""Seconds between two attempts once the key has been refused. sshd (OpenSSH 9.8, sshd_config(5), PerSourcePenalties)
+keeps a penalty per source address, 5 s for each refusal, that time works off; at more than 15 s it drops connections
+unheard. At this pace the penalty never grows."""
+
+_DROPPED = (paramiko.SSHException, EOFError, ConnectionResetError, BrokenPipeError)
+"""A connection that was accepted and ended before anybody could log in."""
+
 _ALIVE_EVERY = 2.0
 """Seconds between two questions whether the instance still lives: each is a call to EC2."""
 
@@ -33,6 +41,7 @@ class _Door:
     grace: float
     signer: paramiko.PKey = field(init=False, repr=False)
     refused_since: float | None = None
+    offered: str = ""
     asked_at: float = 0.0
 
     def __post_init__(self) -> None:
@@ -68,22 +77,26 @@ class _Door:
                 ask=self.refused_since is not None,
             )
         except paramiko.BadAuthenticationType as refusal:
-            return self._refused(refusal)
+            self.offered = ", ".join(refusal.allowed_types) or "nothing"
+            return self._refused(refusal, f"the key is refused (offered: {self.offered})")
         except FOREIGN as error:
+            if self.refused_since is not None and isinstance(error, _DROPPED):
+                # sshd no longer listens to those whom it has refused too often
+                return self._refused(error, f"{reason(error)}, after the key was refused (offered: {self.offered})")
             return Pending(reason(error))
 
-    def _refused(self, refusal: paramiko.BadAuthenticationType) -> Pending:
+    def _refused(self, error: Exception, seen: str) -> Pending:
+        """Put up with it for a while: the key and often the user are installed by the machine's first boot, which sshd
+        may be ahead of."""
         now = waiting.clock.now()
         if self.refused_since is None:
             self.refused_since = now
-        offered = ", ".join(refusal.allowed_types) or "nothing"
         if now - self.refused_since >= self.grace:
             raise AuthenticationFailed(
-                f"{self.address}:{self.port} refuses the key for the user {self.username}; it offers: {offered}",
+                f"{self.address}:{self.port} refuses the key for the user {self.username}; it offers: {self.offered}",
                 hint="is `ssh_username` the image's own? Usual names: admin (Debian), ubuntu, ec2-user (Amazon Linux)",
-            ) from refusal
-        # The key and often the user are installed by the machine's first boot, which sshd may be ahead of.
-        return Pending(f"the key is refused (offered: {offered})")
+            ) from error
+        return Pending(seen, pause=_REFUSED_EVERY)
 
 
 def connect(
@@ -109,11 +122,12 @@ def connect(
         deadline: The whole bake's; no operation of the host outlasts it.
         emit: Gets `Waiting` now, and later `Output` and `Uploading`.
         timeout: Seconds for getting in, now and at each `reconnect()`.
-        alive: Called between attempts, every two seconds; raises when there is nobody left to wait for.
+        alive: Called between attempts, at most every two seconds; raises when there is nobody left to wait for.
         data: What `host.data` will be.
         known_host_key: The host key that is demanded: "ssh-ed25519 AAAA…" or "SHA256:…". With None the first one seen
             is pinned. Every reconnect must show the same.
-        grace: For how many seconds refusals of the key are put up with after the first one.
+        grace: For how many seconds refusals of the key are put up with after the first one; meanwhile attempts are
+            5 seconds apart.
         patience: Timeouts of a single attempt.
 
     Raises:

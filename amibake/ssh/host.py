@@ -6,7 +6,7 @@ import re
 import secrets
 import shlex
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -14,7 +14,7 @@ from typing import Self
 from amibake.errors import InvalidOption, UploadFailed
 from amibake.events import Emit, Event, Output
 from amibake.host import Completed
-from amibake.remote import program, relative_to_login, shown
+from amibake.remote import mistakes_of_variables, program, relative_to_login, shortened, shown
 from amibake.ssh.command import Chunk, Ended, Feed, Running, Stream, send_all
 from amibake.ssh.lines import Lines
 from amibake.ssh.transport import ClientTransport, translated
@@ -104,6 +104,7 @@ class SSHHost:
         environment: Mapping[str, str] | None = None,
         timeout: float | None = None,
         capture: bool = False,
+        name: str | None = None,
     ) -> Completed:
         """Run a command in the login shell: see `Host.run`.
 
@@ -113,17 +114,20 @@ class SSHHost:
             InvalidOption: a name in `environment` is no variable's name, or a value has a NUL.
         """
         deadline = self._deadline if timeout is None else Deadline(timeout, within=self._deadline)
+        called = shortened(command) if name is None else name
         if environment:
             marker = f"amibake-{secrets.token_hex(8)}"
             input = _exports(environment) + f"{marker}\n".encode() + input  # noqa: A001
             command = program("environment", _ENVIRONMENT, marker, command)
         record: _Captured | _Streamed = _Captured() if capture else _Streamed(self._emit)
-        ended = self._execute(command, send_all(input), record.add, deadline)
+        ended = self._execute(called, command, send_all(input), record.add, deadline)
         record.end()
         tail = [*record.tail, *([f"killed by signal {ended.signal}"] if ended.signal else [])]
         return Completed(ended.status, record.text("stdout"), record.text("stderr"), tuple(tail[-_TAIL:]))
 
-    def put(self, source: Path | bytes, destination: str, *, mode: int | None = None) -> None:
+    def put(
+        self, source: Path | bytes, destination: str, *, mode: int | None = None, exclude: Sequence[str] = ()
+    ) -> None:
         """Upload one file, or a directory's contents, to exactly this path.
 
         Missing parents are made. A file appears under its name only when it is complete. A directory is created with
@@ -135,20 +139,22 @@ class SSHHost:
             source: A file, a directory, or a file's content.
             destination: Absolute, or from the directory where a login starts; a leading `~/` says the same.
             mode: The permission bits of what this creates; None is the local one's, and 0644 for bytes.
+            exclude: Patterns of what in a directory is neither sent nor looked at, as in `amibake.File`.
 
         Raises:
             UploadFailed: something could not be read here or written there; what was being replaced is as it was,
                 except that a failure while merging may leave some entries merged.
             ConnectionLost, WaitTimeout: as `run`.
         """
-        upload = plan(source, destination, mode, self._stale)
+        upload = plan(source, destination, mode, self._stale, exclude)
         record = _Captured()
         self._stale += upload.stale
-        ended = self._execute(upload.command, upload.feed, record.add, self._deadline)
+        name = "the content" if isinstance(source, bytes) else shown(str(source))
+        called = f"upload {name} to {shown(destination)}"
+        ended = self._execute(called, upload.command, upload.feed, record.add, self._deadline)
         if ended.signal is None:
             self._stale = ()  # the remote program came to its end, where it cleans up
         if ended.status != 0:
-            name = "the content" if isinstance(source, bytes) else shown(str(source))
             why = _why(ended, record)
             full = re.search("No space left|Wrote only|write error", why)  # tar says it in its own way
             hint = "the builder's disk is full, or nearly: give it a bigger root volume" if full else ""
@@ -176,7 +182,8 @@ class SSHHost:
         try:
             with file:
                 command = program("get", _GET, relative_to_login(source))
-                ended = self._execute(command, send_all(b""), add, self._deadline, patient=True)
+                called = f"download {shown(source)} to {shown(str(destination))}"
+                ended = self._execute(called, command, send_all(b""), add, self._deadline, patient=True)
             if ended.status != 0:
                 raise UploadFailed(f"{shown(source)} can't be downloaded from {self._address}: {_why(ended, record)}")
             with _writing(destination):
@@ -185,10 +192,17 @@ class SSHHost:
             partial.unlink(missing_ok=True)
 
     def _execute(
-        self, command: str, feed: Feed, receive: Callable[[Chunk], None], deadline: Deadline, *, patient: bool = False
+        self,
+        name: str,
+        command: str,
+        feed: Feed,
+        receive: Callable[[Chunk], None],
+        deadline: Deadline,
+        *,
+        patient: bool = False,
     ) -> Ended:
-        with translated(self._address):
-            running = Running(self._transport, command, feed, deadline=deadline, patient=patient)
+        with translated(name, self._address):
+            running = Running(self._transport, command, feed, name=name, deadline=deadline, patient=patient)
         try:
             for item in running:
                 if isinstance(item, Chunk):
@@ -247,14 +261,9 @@ class _Streamed:
 
 
 def _exports(environment: Mapping[str, str]) -> bytes:
-    mistakes = [
-        f"environment: {name!r} is no name of a variable"
-        for name in environment
-        if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name)
-    ]
-    mistakes += [f"environment: the value of {name} has a NUL" for name, value in environment.items() if "\0" in value]
+    mistakes = mistakes_of_variables(environment)
     if mistakes:
-        raise InvalidOption(*mistakes)
+        raise InvalidOption(*(f"environment: {mistake}" for mistake in mistakes))
     lines = (f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
     return "".join(lines).encode("utf-8", "surrogateescape")
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 import paramiko
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
-
-from amibake.errors import InvalidOption
 
 
 @dataclass(frozen=True)
@@ -39,35 +36,6 @@ def make_key_pair(kind: Literal["ed25519", "rsa"] = "ed25519", comment: str = "a
         key = ed25519.Ed25519PrivateKey.generate()
     else:
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    return _pair(key, comment)
-
-
-def load_private_key(path: Path) -> KeyPair:
-    """The key pair whose private half is in this file, OpenSSH or PEM, without a passphrase, ed25519 or RSA.
-
-    Raises:
-        InvalidOption: it can't be read, is no such key, or has a passphrase.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InvalidOption(f"the private key {path} can't be read: {error.strerror}") from error
-    load = (
-        serialization.load_ssh_private_key
-        if data.startswith(b"-----BEGIN OPENSSH")
-        else serialization.load_pem_private_key
-    )
-    try:
-        key = load(data, password=None)
-    except (ValueError, TypeError) as error:
-        hint = "a key with a passphrase can't be used: ssh-keygen -p removes it"
-        raise InvalidOption(f"{path} is no private key that can be used as it is: {error}", hint=hint) from error
-    if not isinstance(key, ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey):
-        raise InvalidOption(f"{path} is neither an ed25519 nor an RSA key; EC2 takes no other")
-    return _pair(key, path.name)
-
-
-def _pair(key: ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey, comment: str) -> KeyPair:
     encoding, plain = serialization.Encoding, serialization.NoEncryption()
     private = key.private_bytes(encoding.PEM, serialization.PrivateFormat.OpenSSH, plain)
     public = key.public_key().public_bytes(encoding.OpenSSH, serialization.PublicFormat.OpenSSH)

@@ -147,9 +147,9 @@ def reason(error: BaseException) -> str:
 
 
 @contextmanager
-def translated(address: str) -> Iterator[None]:
-    """What paramiko and the socket raise inside comes out as ConnectionLost."""
+def translated(what: str, address: str) -> Iterator[None]:
+    """What paramiko and the socket raise inside comes out as ConnectionLost, in which this is `what` was to be done."""
     try:
         yield
     except FOREIGN as error:
-        raise ConnectionLost(f"the SSH connection to {address} was lost: {reason(error)}") from error
+        raise ConnectionLost(f"{what}: the SSH connection to {address} was lost: {reason(error)}") from error

@@ -8,9 +8,10 @@ import posixpath
 import secrets
 import stat
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,8 +97,15 @@ class _Entry:
         return self.seen.st_size if stat.S_ISREG(self.seen.st_mode) else 0
 
 
-def plan(source: Path | bytes, destination: str, mode: int | None, stale: tuple[str, ...] = ()) -> Upload:
-    """How to put this there, after removing what is `stale`. All that can be known before a byte is sent is looked at.
+def plan(
+    source: Path | bytes,
+    destination: str,
+    mode: int | None,
+    stale: tuple[str, ...] = (),
+    exclude: Sequence[str] = (),
+) -> Upload:
+    """How to put this there, after removing what is `stale`. All that can be known before a byte is sent is looked at,
+    but nothing that is to be left out.
 
     Raises:
         UploadFailed: the source can't be read, or holds something that is no file, directory or symlink.
@@ -115,7 +123,7 @@ def plan(source: Path | bytes, destination: str, mode: int | None, stale: tuple[
     bits = f"{stat.S_IMODE(root.seen.st_mode) if mode is None else mode:o}"
     if stat.S_ISDIR(root.seen.st_mode):
         command = program("put-directory", _PUT_DIRECTORY, where, parent, token, f"{token}-end", bits, *stale)
-        feed = _send_tree(list(_scan(root)), f"{token}-end", destination)
+        feed = _send_tree(list(_scan(root, exclude)), f"{token}-end", destination)
         return Upload(command, feed, (beside, posixpath.join(where, token)))
     command = program("put-file", _PUT_FILE, where, parent, beside, str(root.size), bits, *stale)
     return Upload(command, _send_file(root, destination), (beside,))
@@ -133,15 +141,18 @@ def _look_at(path: str, name: str, look: Callable[[str], os.stat_result] = os.ls
     return entry
 
 
-def _scan(directory: _Entry) -> Iterator[_Entry]:
-    """What is below, parents first, in the order of their names."""
+def _scan(directory: _Entry, exclude: Sequence[str]) -> Iterator[_Entry]:
+    """What is below and not left out, parents first, in the order of their names."""
     with _reading(directory.path):
         names = sorted(os.listdir(directory.path))  # noqa: PTH208 - names that are not UTF-8 must survive
     for name in names:
-        entry = _look_at(os.path.join(directory.path, name), posixpath.join(directory.name, name))  # noqa: PTH118
+        within = posixpath.join(directory.name, name)
+        if any(fnmatchcase(within if "/" in pattern else name, pattern) for pattern in exclude):
+            continue
+        entry = _look_at(os.path.join(directory.path, name), within)  # noqa: PTH118
         yield entry
         if stat.S_ISDIR(entry.seen.st_mode):
-            yield from _scan(entry)
+            yield from _scan(entry, exclude)
 
 
 def _send_bytes(data: bytes, destination: str) -> Feed:

@@ -6,7 +6,10 @@ import threading
 
 
 class FakeClock:
-    """For `amibake.waiting.clock`: `sleep` returns at once, and it is so much later. Any thread may use it."""
+    """For `amibake.waiting.clock`: `sleep` returns at once, and it is so much later. Any thread may use it.
+
+    Of real time it knows only what it is told by `waited`.
+    """
 
     def __init__(self, epoch: float = 1_750_000_000.0) -> None:
         self._epoch = epoch
@@ -25,3 +28,7 @@ class FakeClock:
         """Be later by so many seconds."""
         with self._lock:
             self._now += max(0.0, seconds)
+
+    def waited(self, seconds: float) -> None:
+        """Be later by the seconds for which something really was waited for."""
+        self.sleep(seconds)

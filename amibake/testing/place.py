@@ -21,6 +21,15 @@ from amibake.testing.machines import LoopbackMachines
 
 _DEBIAN = "136693071363"
 
+_NOBODY = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+"""The AWS configuration of a user who has none."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -52,6 +61,9 @@ class _AtOnce:
 def in_process(*, region: str = "us-east-1", username: str = "admin", delays: Delays | None = None) -> Iterator[Place]:
     """Replace the AWS endpoint, `amibake.ssh.dial.dial` and `amibake.waiting.clock` while the block lasts.
 
+    Of the caller's own AWS configuration nothing is seen meanwhile: neither `AWS_*` variables nor files nor boto3's
+    default session. Without a session= too, everything leads here.
+
     Args:
         region: The session's.
         username: Who may log in to the machines, with the key pair of the launch.
@@ -63,8 +75,9 @@ def in_process(*, region: str = "us-east-1", username: str = "admin", delays: De
         directory = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="amibake-")))
         clock = FakeClock()
         machines = undo.enter_context(closing(LoopbackMachines(directory, username=username)))
-        undo.enter_context(mock.patch.dict(os.environ))
-        os.environ.pop("AWS_ENDPOINT_URL", None)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        environment |= {**_NOBODY, "AWS_DEFAULT_REGION": region}
+        undo.enter_context(mock.patch.dict(os.environ, environment, clear=True))
         undo.enter_context(moto.mock_aws())
         slow = delays or Delays(running=4.0, stopped=6.0, terminated=5.0, available=30.0)
         ec2 = undo.enter_context(StrictEC2(machines, clock=clock.now, delays=slow, executor=_AtOnce()))

@@ -63,6 +63,25 @@ def test_our_own_tags_cannot_be_set() -> None:
     )
 
 
+@pytest.mark.parametrize("option", ["tags", "run_tags"])
+def test_tags_that_ec2_would_refuse_are_refused(option: str) -> None:
+    assert "'aws:' are taken" in refusal(**{option: {"aws:x": "1"}})[0]
+    assert "128 characters" in refusal(**{option: {"x" * 129: "1"}})[0]
+    assert "256 characters" in refusal(**{option: {"x": "1" * 257}})[0]
+    assert "more than 40" in refusal(**{option: {str(number): "" for number in range(41)}})[0]
+
+
+def test_a_value_of_the_wrong_form_is_answered_with_what_the_option_is() -> None:
+    (mistake,) = refusal(ssh_username="Not A User")
+    assert mistake.startswith('ssh_username: not the right form: The user to log in as: "admin" on Debian')
+
+
+def test_options_that_contradict_each_other_are_refused() -> None:
+    assert refusal(ssh_interface="public_ip", associate_public_ip_address=False) == (
+        'ssh_interface: "public_ip", but associate_public_ip_address is False',
+    )
+
+
 def test_no_value_shows_in_an_error_or_in_the_user_datas_repr() -> None:
     secret = "hunter2"
     assert all(secret not in line for line in refusal(user_data={"password": secret}))

@@ -15,7 +15,8 @@ from mypy_boto3_ec2 import EC2Client
 import amibake
 from amibake.sandbox import LocalCloud
 from amibake.ssh.keys import make_key_pair
-from tests.e2e.support import SYSVINIT, Box, login, primal, temporary
+from tests.account import temporary
+from tests.e2e.support import SYSVINIT, Box, login, primal
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mypy_boto3_ec2 import EC2Client
-
 import amibake
 from amibake import waiting
 from amibake.sandbox import LocalCloud
@@ -90,16 +88,3 @@ def get(url: str, *, patience: float = 60) -> str:
             if time.monotonic() > until:
                 raise
             waiting.clock.sleep(0.1)
-
-
-def temporary(ec2: EC2Client) -> set[str]:
-    marked = [{"Name": "tag-key", "Values": ["amibake:expires"]}]
-    instances = [one for found in ec2.describe_instances()["Reservations"] for one in found["Instances"]]
-    return {
-        *(one["InstanceId"] for one in instances if one["State"]["Name"] != "terminated"),
-        *(pair["KeyName"] for pair in ec2.describe_key_pairs()["KeyPairs"]),
-        *(group["GroupName"] for group in ec2.describe_security_groups()["SecurityGroups"]),
-        *(volume["VolumeId"] for volume in ec2.describe_volumes()["Volumes"]),
-        *(image["ImageId"] for image in ec2.describe_images(Owners=["self"], Filters=marked)["Images"]),  # type: ignore[arg-type]
-        *(one["SnapshotId"] for one in ec2.describe_snapshots(OwnerIds=["self"], Filters=marked)["Snapshots"]),  # type: ignore[arg-type]
-    }

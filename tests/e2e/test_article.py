@@ -105,6 +105,7 @@ def test_the_service_stops_node_and_not_just_its_wrapper(
     machine.sh(f"sudo service {name} status")
     machine.sh(f"sudo service {name} stop")
     assert machine.sh("pgrep -c node || true") == "0"
+    assert "{" in get(f"{url}css/site.css")  # nginx serves it by itself
 
 
 def test_a_changed_package_json_needs_npm_and_says_so_when_it_cannot_be_reached(

@@ -30,7 +30,7 @@ def test_a_key_pair_is_tagged_from_its_first_moment_and_goes(cloud: Cloud, event
     with temporary_key_pair(cloud, public) as name:
         (pair,) = cloud.ec2.describe_key_pairs(KeyNames=[name])["KeyPairs"]
         tags = {tag["Key"]: tag["Value"] for tag in pair["Tags"]}
-        assert tags.keys() == {"amibake:build", "amibake:expires", "amibake:app"}
+        assert tags.keys() == {"Name", "amibake:build", "amibake:expires", "amibake:app"}
         assert tags["amibake:build"] == cloud.build
     assert cloud.ec2.describe_key_pairs()["KeyPairs"] == []
     assert events == [Created("key pair", name), Removed("key pair", name)]
@@ -144,8 +144,19 @@ def test_our_address_for_a_public_one_is_what_checkip_says(checkip: list[bytes])
 
 def test_an_unknown_public_address_never_opens_the_group_to_all(checkip: list[bytes]) -> None:
     checkip.append(b"<html>")
-    with pytest.raises(InvalidOption, match="temporary_security_group_source_cidrs: our public address"):
+    with pytest.raises(InvalidOption, match="temporary_security_group_source_cidrs: our own address"):
         our_address("8.8.8.8", 22)
+
+
+def test_a_name_that_does_not_resolve_is_said_of_the_option() -> None:
+    with pytest.raises(InvalidOption, match=r"the builder at nobody\.invalid is to be reached"):
+        our_address("nobody.invalid", 22)
+
+
+def test_a_subnet_that_is_not_there_is_the_options_mistake(cloud: Cloud) -> None:
+    with pytest.raises(InvalidOption, match="subnet_id: "), security_groups(cloud, builder(subnet_id="subnet-0")):
+        raise AssertionError("not reached")
+    assert cloud.ledger.leftovers == []
 
 
 def _ingress(cloud: Cloud, group_id: str) -> list[tuple[str, int, int, list[str]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from amibake.ec2.cloud import Cloud
 from amibake.ec2.instance import Machine, builder_instance, network_placement, run_instance
 from amibake.ec2.source import SourceImage, find_source_image
 from amibake.errors import AmibakeError, InvalidOption, NoCapacity, WaitTimeout
+from amibake.strict import StrictEC2
 from amibake.testing.clock import FakeClock
 from amibake.waiting import Deadline
 
@@ -38,16 +40,15 @@ def states(cloud: Cloud) -> list[str]:
 
 
 def test_a_builder_is_tagged_reached_stopped_and_terminated(cloud: Cloud, source: SourceImage, key_name: str) -> None:
-    options = builder(run_tags={"team": "web"}, user_data="#!/bin/sh\n")
+    options = builder(user_data="#!/bin/sh\n")
     with builder_instance(cloud, options, source, key_name, []) as machine:
         found = machine.describe()
         assert found is not None
         tags = {tag["Key"]: tag["Value"] for tag in found["Tags"]}
-        assert tags["Name"] == "amibake builder"
-        assert tags["team"] == "web"
         assert tags["amibake:build"] == cloud.build
         assert int(tags["amibake:expires"]) > 0
         assert found["MetadataOptions"]["HttpTokens"] == "required"
+        assert found["InstanceId"] == machine.id
         assert machine.wait_for_address(None) == machine.wait_for_address("public_ip")
         assert machine.wait_for_address("private_ip")
         machine.check_alive()
@@ -88,6 +89,55 @@ def test_one_that_cannot_be_terminated_is_a_leftover(
         refuse("terminate_instances", "UnauthorizedOperation")
     (leftover,) = cloud.ledger.leftovers
     assert leftover.endswith(f"aws ec2 terminate-instances --instance-ids {machine.id} --region us-east-1")
+
+
+def test_volumes_go_with_the_builder_whatever_the_source_image_says(
+    cloud: Cloud, strict: StrictEC2, debian: str, key_name: str, clock: FakeClock
+) -> None:
+    mapping = {"DeviceName": "/dev/xvda", "Ebs": {"DeleteOnTermination": False}}
+    first = run_instance(cloud, {"ImageId": debian, "InstanceType": "t3.micro", "BlockDeviceMappings": [mapping]})
+    clock.sleep(10)
+    keeping = cloud.ec2.create_image(InstanceId=first.id, Name="keeps", NoReboot=True)["ImageId"]
+    clock.sleep(60)
+    source = find_source_image(cloud, keeping)
+    other = replace(cloud, build="c" * 16, tags={**cloud.tags, "amibake:build": "c" * 16})
+    with builder_instance(other, builder(), source, key_name, []):
+        pass
+    assert other.ec2.describe_volumes(Filters=other.of_this_build())["Volumes"] == []
+    first.terminate()
+
+
+@pytest.mark.parametrize(
+    ("request_", "option"),
+    [
+        ({"KeyName": "nobody"}, "key_name"),
+        ({"SecurityGroupIds": ["sg-00000000"]}, "security_group_ids"),
+        ({"SubnetId": "subnet-00000000"}, "subnet_id"),
+        ({"InstanceType": "t4g.micro"}, "instance_type"),
+        ({"IamInstanceProfile": {"Name": "nobody"}}, "iam_instance_profile"),
+    ],
+)
+def test_what_ec2_refuses_of_an_option_is_said_of_the_option(
+    cloud: Cloud, debian: str, request_: dict[str, Any], option: str
+) -> None:
+    with pytest.raises(InvalidOption, match=f"^{option}: RunInstances: EC2 says"):
+        run_instance(cloud, {"ImageId": debian, "InstanceType": "t3.micro", **request_})
+
+
+def test_an_unsupported_type_has_the_hint_and_another_refusal_has_none(
+    cloud: Cloud, debian: str, refuse: Refuse
+) -> None:
+    refuse("run_instances", "Unsupported", "The requested configuration is currently not supported.")
+    with pytest.raises(InvalidOption, match="instance_type: ") as caught:
+        run_instance(cloud, {"ImageId": debian, "InstanceType": "t1.micro"})
+    assert "t3.micro" in caught.value.hint
+    refuse("run_instances", "InvalidParameterValue", "Value (x) for parameter iamInstanceProfile.name is invalid.")
+    with pytest.raises(InvalidOption, match="iam_instance_profile: "):
+        run_instance(cloud, {"ImageId": debian, "InstanceType": "t1.micro"})
+    refuse("run_instances", "InvalidParameterValue", "something else")
+    with pytest.raises(AmibakeError, match="something else") as other:
+        run_instance(cloud, {"ImageId": debian, "InstanceType": "t1.micro"})
+    assert not isinstance(other.value, InvalidOption)
 
 
 def test_the_same_build_launches_one_instance_however_often_it_asks(cloud: Cloud, debian: str) -> None:

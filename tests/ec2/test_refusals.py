@@ -43,12 +43,19 @@ def test_a_missing_permission_is_named(cloud: Cloud, refuse: Refuse) -> None:
     assert "ec2:ImportKeyPair" in caught.value.hint
 
 
+def test_expired_credentials_are_no_question_of_permission(cloud: Cloud, refuse: Refuse) -> None:
+    refuse("describe_images", "RequestExpired")
+    with pytest.raises(errors.NotAuthorized) as caught:
+        cloud.ec2.describe_images()
+    assert "expired" in caught.value.hint
+
+
 def test_no_credentials_is_said_with_what_to_do() -> None:
     class Client:
         def describe_images(self) -> None:
             raise NoCredentialsError
 
-    with pytest.raises(errors.NotAuthorized, match="DescribeImages: no AWS credentials") as caught:
+    with pytest.raises(errors.NotAuthorized, match="DescribeImages: there are no AWS credentials") as caught:
         Translating(Client()).describe_images()
     assert "AWS_PROFILE" in caught.value.hint
 

@@ -25,7 +25,7 @@ def test_an_image_is_found_by_its_id(cloud: Cloud, strict: StrictEC2) -> None:
         name="jessie", owner_id="1", root_device_name="/dev/sda1", creation_date="2015-06-13T00:00:00+00:00"
     )
     found = find_source_image(cloud, old)
-    assert (found.id, found.name, found.root_device_name, found.is_old) == (old, "jessie", "/dev/sda1", True)
+    assert (found.id, found.name, found.ebs_devices, found.is_old) == (old, "jessie", ("/dev/sda1",), True)
 
 
 def test_the_articles_image_is_gone_and_the_hint_names_a_modern_one(cloud: Cloud) -> None:
@@ -48,7 +48,7 @@ def test_an_image_that_is_not_ready_is_refused(cloud: Cloud, debian: str, clock:
         find_source_image(cloud, pending)
 
 
-SOURCE = SourceImage("ami-12345678", "debian", "1", "2026-01-01T00:00:00.000Z", "x86_64", "/dev/xvda")
+SOURCE = SourceImage("ami-12345678", "debian", "1", "2026-01-01T00:00:00.000Z", ("/dev/xvda",))
 
 
 def test_every_expression_is_of_one_moment(cloud: Cloud, clock: FakeClock) -> None:
@@ -61,6 +61,15 @@ def test_every_expression_is_of_one_moment(cloud: Cloud, clock: FakeClock) -> No
     now = str(int(clock.epoch()))
     assert (found.ami_name, found.ami_description) == (f"shop {now}", f"from debian at {now}")
     assert found.tags == {"source": "ami-12345678", "owner": "1"}
+
+
+def test_what_becomes_too_long_by_being_filled_in_is_refused(cloud: Cloud) -> None:
+    source = SourceImage("ami-12345678", "x" * 128, "1", "2026-01-01T00:00:00.000Z", ())
+    name = "{{ .SourceAMIName }}"
+    with pytest.raises(InvalidOption, match="ami_description: 256 characters"):
+        rendered(cloud, Builder(ami_name="shop", ami_description=name * 2), source)
+    with pytest.raises(InvalidOption, match="tags: from: a value has at most 256"):
+        rendered(cloud, Builder(ami_name="shop", tags={"from": name * 3}), source)
 
 
 def test_a_name_that_ec2_would_refuse_is_refused_first(cloud: Cloud) -> None:

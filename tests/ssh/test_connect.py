@@ -8,6 +8,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +94,9 @@ def reset(sock: socket.socket) -> None:
 
 def test_in_at_the_first_attempt(enter: Connect, clock: FakeClock, events: list[Event]) -> None:
     with enter(data={"ID": "i-1"}) as host:
+        assert clock.now() == 0
         assert host.run("echo hello", capture=True).stdout == "hello\n"
         assert host.data["ID"] == "i-1"
-    assert clock.now() == 0
     assert events == []
 
 
@@ -151,7 +152,7 @@ def test_gives_up_as_soon_as_the_instance_has_died(
     ("serve", "seen"),
     [
         (lambda _: None, "banner|reset"),
-        (reset, "reset|banner"),
+        (reset, "reset|banner|closed it"),
         (lambda sock: sock.sendall(b"Exceeded MaxStartups\r\n"), "banner|reset"),
         (lambda sock: sock.sendall(b"SSH-2.0-x\r\n"), "reset|Negotiation|closed it"),
         (until_closed, "banner"),
@@ -173,7 +174,7 @@ def test_connections_that_are_closed_at_once_are_tried_again(enter: Connect, mac
 def test_the_key_is_installed_only_later(enter: Connect, machine: LoopbackMachine, events: list[Event]) -> None:
     machine.behaviour.refuse_logins = 4
     enter().close()
-    assert [event.seen for event in events if isinstance(event, Waiting)] == ["the key is refused (offered: publickey)"]
+    assert {event.seen for event in events if isinstance(event, Waiting)} == {"the key is refused (offered: publickey)"}
 
 
 def test_the_wrong_user(enter: Connect, machine: LoopbackMachine, clock: FakeClock) -> None:
@@ -183,6 +184,74 @@ def test_the_wrong_user(enter: Connect, machine: LoopbackMachine, clock: FakeClo
         enter(username="ubuntu")
     assert "ec2-user" in caught.value.hint
     assert 20 <= clock.now() < 22
+
+
+class Penalties:
+    """OpenSSH's PerSourcePenalties with its defaults: 5 s for each refused session; once that is more than 15 s, nobody
+    is listened to until it is over. Counts on the clock of the test."""
+
+    def __init__(self, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, *, already: float = 0.0) -> None:
+        self.refused_at: list[float] = []
+        self.dropped_at: list[float] = []
+        self._clock = clock
+        self._until = already
+        self._deaf_until = 0.0
+        self._dial = dial.dial
+        monkeypatch.setattr(dial, "dial", self._dialled)
+        monkeypatch.setattr(_Door, "check_auth_publickey", self._refuse)
+
+    def _refuse(self, *_: object) -> int:
+        now = self._clock.now()
+        self.refused_at.append(now)
+        self._until = max(self._until, now) + 5
+        if self._until - now > 15:
+            self._deaf_until = self._until
+        return paramiko.common.AUTH_FAILED
+
+    def _dialled(self, address: str, port: int, deadline: Deadline) -> socket.socket:
+        sock = self._dial(address, port, deadline)
+        if self._clock.now() < self._deaf_until:
+            self.dropped_at.append(self._clock.now())
+            sock.shutdown(socket.SHUT_RDWR)
+        return sock
+
+
+def test_refusals_never_add_up_to_a_penalty(enter: Connect, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    penalties = Penalties(clock, monkeypatch)
+    with pytest.raises(AuthenticationFailed):
+        enter(grace=60, timeout=300)
+    assert penalties.dropped_at == []
+    assert len(penalties.refused_at) > 10
+    assert min(after - before for before, after in pairwise(penalties.refused_at)) >= 3
+
+
+def test_a_server_that_no_longer_listens_after_refusals_has_refused(
+    enter: Connect, clock: FakeClock, events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    penalties = Penalties(clock, monkeypatch, already=20)
+    with pytest.raises(AuthenticationFailed, match="refuses the key for the user admin; it offers: publickey"):
+        enter()
+    assert len(penalties.refused_at) == 1
+    assert len(penalties.dropped_at) >= 2
+    assert 20 <= clock.now() < 25
+    [told] = {event.seen for event in events if isinstance(event, Waiting)} - {
+        "the key is refused (offered: publickey)"
+    }
+    assert told.endswith("after the key was refused (offered: publickey)")
+
+
+def test_a_machine_that_reboots_after_a_refusal_is_waited_for(
+    enter: Connect, machine: LoopbackMachine, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.behaviour.refuse_logins = 1
+    real = dial.dial
+
+    def dialled(address: str, port: int, deadline: Deadline) -> socket.socket:
+        return refused() if 0 < clock.now() < 60 else real(address, port, deadline)
+
+    monkeypatch.setattr(dial, "dial", dialled)
+    enter(timeout=300).close()
+    assert 60 <= clock.now() < 63
 
 
 def test_a_server_that_wants_no_key(enter: Connect, machine: LoopbackMachine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -238,6 +238,49 @@ def test_what_is_missing_or_unreadable_is_named(host: SSHHost, tree: Path, monke
 
 
 @pytest.mark.parametrize(
+    ("exclude", "left_out"),
+    [
+        ((), set()),
+        (["big", "to-*"], {"a/b/big", "to-file", "to-directory", "to-nothing"}),
+        (["a/b"], {"a/b", "a/b/big"}),
+        (["b", "run"], {"a/b", "a/b/big", "run"}),
+        (["*/big"], {"a/b/big"}),
+        (["b/big", "BIG", "a/big", "local"], set()),
+        (["caf\udce9", "s[ae]cret"], {"caf\udce9", "secret"}),
+    ],
+)
+def test_what_is_excluded_is_left_out(
+    host: SSHHost, machine: LoopbackMachine, tree: Path, exclude: list[str], left_out: set[str]
+) -> None:
+    host.put(tree, "/tmp/x", exclude=exclude)
+    expected = {name: entry for name, entry in listing(tree).items() if name not in left_out}
+    assert left_out <= set(listing(tree))
+    assert listing(machine.upload("/tmp/x")) == expected
+
+
+def test_what_is_excluded_is_not_even_looked_at(
+    host: SSHHost, machine: LoopbackMachine, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_socket(tree / "a" / "socket")
+    seen: list[str] = []
+
+    def watched(real: Callable[..., object]) -> Callable[..., object]:
+        def call(path: str, *arguments: int) -> object:
+            seen.append(path)
+            return real(path, *arguments)
+
+        return call
+
+    for name in ("open", "listdir", "readlink"):
+        monkeypatch.setattr(os, name, watched(getattr(os, name)))
+    host.put(tree, "/tmp/x", exclude=["a/socket", "b", "to-file", "secret"])
+    monkeypatch.undo()
+    known = {name.removeprefix(f"{tree}/") for name in seen}
+    assert {"run", "a", "a/sticky", "to-directory"} <= known
+    assert not known & {"a/socket", "a/b", "a/b/big", "to-file", "secret"}
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         (Path.unlink, "can't be read: No such file"),
@@ -339,7 +382,7 @@ def test_an_upload_cut_and_repeated_is_like_an_undisturbed_one(
         (there / "a").mkdir(parents=True)
         (there / "a" / "other").write_text("other")
     machine.behaviour.drop_after = at
-    with pytest.raises(ConnectionLost):
+    with pytest.raises(ConnectionLost, match=f"^upload {tree} to /tmp/tube: the SSH connection was lost before"):
         host.put(tree, "/tmp/tube")
     assert ours(there.parent) == (["tube"] if there_before else [])
     assert not there_before or (ours(there), ours(there / "a")) == (["a"], ["other"])
@@ -353,7 +396,7 @@ def test_an_upload_cut_and_repeated_is_like_an_undisturbed_one(
 def test_a_file_cut_leaves_the_old_one(host: SSHHost, machine: LoopbackMachine) -> None:
     host.put(b"old", "/tmp/x")
     machine.behaviour.drop_after = 1 << 20
-    with pytest.raises(ConnectionLost):
+    with pytest.raises(ConnectionLost, match=r"^upload the content to /tmp/x: the SSH connection was lost before"):
         host.put(bytes(2 << 20), "/tmp/x")
     assert machine.upload("/tmp/x").read_bytes() == b"old"
     host.reconnect()
@@ -380,6 +423,6 @@ def test_download_that_fails_leaves_nothing(host: SSHHost, machine: LoopbackMach
     with pytest.raises(UploadFailed, match="/got/log can't be written: Is a directory"):
         host.get("/tmp/log", tmp_path / "got" / "log")
     machine.behaviour.drop_instead = "amibake-get"
-    with pytest.raises(ConnectionLost):
+    with pytest.raises(ConnectionLost, match=f"^download /tmp/log to {tmp_path}/got/log2: the SSH connection"):
         host.get("/tmp/log", tmp_path / "got" / "log2")
     assert names(tmp_path / "got") == ["log"]

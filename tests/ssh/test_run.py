@@ -95,7 +95,7 @@ def test_a_command_that_closes_its_streams_early(host: SSHHost) -> None:
 
 
 def test_timeout_leaves_the_host_usable(host: SSHHost) -> None:
-    with pytest.raises(WaitTimeout, match=r"not ended after 0\.05 s: echo a; sleep 1000"):
+    with pytest.raises(WaitTimeout, match=r"^echo a; sleep 1000: not ended after 0\.05 s$"):
         host.run("echo a; sleep 1000", timeout=0.05)
     assert host.run("echo b", capture=True).stdout == "b\n"
 
@@ -113,7 +113,7 @@ def test_the_bakes_deadline_holds_for_every_command(
         deadline=Deadline(3600),
         emit=lambda _: clock.sleep(3600),
     ) as host:
-        with pytest.raises(WaitTimeout):
+        with pytest.raises(WaitTimeout, match=r"^echo a; sleep 1000: not ended after 1 h$"):
             host.run("echo a; sleep 1000")
         with pytest.raises(WaitTimeout):
             host.run("true")
@@ -140,9 +140,9 @@ def test_a_lost_connection_is_never_a_success(machine: LoopbackMachine, key: Key
         deadline=Deadline(300),
         emit=lambda _: machine.drop(),
     ) as host:
-        with pytest.raises(ConnectionLost, match="echo up; sleep 1000"):
+        with pytest.raises(ConnectionLost, match=r"^echo up; sleep 1000: the SSH connection was lost before this had"):
             host.run("echo up; sleep 1000")
-        with pytest.raises(ConnectionLost):
+        with pytest.raises(ConnectionLost, match=f"^true: the SSH connection to {machine.address} was lost: "):
             host.run("true")
         host.reconnect()
         assert host.run("true").status == 0
@@ -201,6 +201,30 @@ def test_a_wrong_environment_is_refused_without_its_values(host: SSHHost) -> Non
         "environment: '1X' is no name of a variable",
         "environment: the value of OK has a NUL",
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "shown"),
+    [
+        ("sleep 1000", None, "sleep 1000"),
+        ("sleep 1000; echo\n" + "x" * 100, None, "sleep 1000; echo " + "x" * 62 + "…"),
+        ("sleep 1000; echo caf\udce9", None, "sleep 1000; echo caf\ufffd"),
+        ("sleep 1000", "deploy/primal", "deploy/primal"),
+    ],
+)
+def test_errors_show_what_the_caller_knows(host: SSHHost, command: str, name: str | None, shown: str) -> None:
+    with pytest.raises(WaitTimeout) as caught:
+        host.run(command, name=name, environment={"A": "s3cr3t"}, timeout=0.05)
+    assert caught.value.message == f"{shown}: not ended after 0.05 s"
+
+
+def test_time_passes_while_a_command_says_nothing(host: SSHHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    monkeypatch.setattr(waiting, "clock", clock)
+    for silent in ("sleep 1000", "exec >&- 2>&-; sleep 1000"):
+        with pytest.raises(WaitTimeout):
+            host.run(silent, timeout=0.3)
+    assert clock.now() >= 0.6
 
 
 def test_data_and_emit(host: SSHHost, events: list[Event]) -> None:

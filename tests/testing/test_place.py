@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 
 import amibake.testing
 from amibake import waiting
 from amibake.errors import SSHTimeout
+from amibake.provisioners import Shell
 from amibake.ssh import dial
 from amibake.ssh.connect import connect
 from amibake.ssh.keys import KeyPair, make_key_pair
@@ -64,7 +67,8 @@ def test_the_clock() -> None:
     clock = FakeClock(epoch=1000)
     clock.sleep(2.5)
     clock.sleep(-1)
-    assert (clock.now(), clock.epoch()) == (2.5, 1002.5)
+    clock.waited(0.5)
+    assert (clock.now(), clock.epoch()) == (3.0, 1003.0)
 
 
 def test_a_machine_through_its_life(machines: LoopbackMachines, key: KeyPair) -> None:
@@ -168,6 +172,41 @@ def test_a_whole_ec2() -> None:
         assert dial.dial == place.machines.dial
     assert waiting.clock is not place.clock
     assert dial.dial != place.machines.dial
+
+
+def test_a_timeout_of_a_command_in_process_ends(key: KeyPair, machines: LoopbackMachines) -> None:
+    machines.behaviour.on("stay", Answer(stays=True))
+    with enter(machines.run(launch(1, key)), key) as host, pytest.raises(amibake.errors.WaitTimeout) as caught:
+        Shell(inline=["stay"], timeout=0.5).provision(host)
+    assert caught.value.message == "the inline script: not ended after 0.5 s"
+
+
+def test_nothing_of_the_callers_aws_configuration_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "config"
+    config.write_text(
+        "[default]\nregion = eu-north-1\nendpoint_url = http://127.0.0.1:9\n"
+        "[profile mine]\nendpoint_url = http://127.0.0.1:9\n"
+    )
+    theirs = {
+        "AWS_CONFIG_FILE": str(config),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_ENDPOINT_URL_EC2": "http://127.0.0.1:9",
+        "AWS_SESSION_TOKEN": "theirs",
+        "AWS_REGION": "eu-north-1",
+    }
+    for name, value in theirs.items():
+        monkeypatch.setenv(name, value)
+    for profile in ("mine", "zzz"):
+        monkeypatch.setenv("AWS_PROFILE", profile)
+        before = dict(os.environ)
+        with in_process(region="eu-west-1") as place:
+            for session in (place.session, boto3.Session()):
+                ec2 = session.client("ec2")
+                assert ec2.meta.region_name == "eu-west-1"
+                assert ec2.describe_images(ImageIds=[place.source_ami])["Images"]
+            assert not set(os.environ.items()) & set(theirs.items())
+        assert dict(os.environ) == before
 
 
 def test_nothing_heavy_is_imported_before_it_is_used() -> None:

@@ -1,0 +1,125 @@
+"""How everything that a bake makes is made and removed: found again when an answer was lost, released in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TypeVar
+
+from amibake.ec2.cloud import RELEASE, Cloud, missing
+from amibake.errors import AmibakeError, WaitTimeout
+from amibake.interrupts import held
+from amibake.waiting import Deadline, Pending, wait_for
+
+T = TypeVar("T")
+
+CONSISTENCY = 30.0
+"""Seconds for which EC2 may not know yet what it has just made."""
+
+
+@contextmanager
+def resource(
+    cloud: Cloud,
+    kind: str,
+    *,
+    create: Callable[[], str],
+    find: Callable[[], list[str]],
+    release: Callable[[str], None],
+    keep: Callable[[str], bool] = lambda _: False,
+) -> Iterator[str]:
+    """Make something and yield its id; in the end `release` it, unless it is to be `keep`t.
+
+    `create` is not interrupted by a first signal. When its answer was lost, and when EC2 says that there is one
+    already (the answer to a first try was lost, and the call repeated), `find` looks for what carries this build's tag.
+    """
+    ids: list[str] = []
+    try:
+        with held():
+            ids.append(_create(cloud, kind, create, find))
+        cloud.ledger.created(kind, ids[0])
+        yield ids[0]
+    except AmibakeError as error:
+        if not ids and not error.code:  # EC2 has not said no, so there may be one
+            ids.extend(_find(cloud, kind, find))
+        raise
+    except BaseException:
+        if not ids:
+            ids.extend(_find(cloud, kind, find))
+        raise
+    finally:
+        for found in ids:
+            if not keep(found):
+                release(found)
+
+
+def _create(cloud: Cloud, kind: str, create: Callable[[], str], find: Callable[[], list[str]]) -> str:
+    try:
+        return create()
+    except AmibakeError as error:
+        if not error.code.endswith(".Duplicate"):
+            raise
+        ours = _find(cloud, kind, find)
+        if not ours:
+            raise
+        return ours[0]
+
+
+def _find(cloud: Cloud, kind: str, find: Callable[[], list[str]]) -> list[str]:
+    """What carries this build's tag; it may take a moment until EC2 shows it."""
+    found: list[str] = []
+
+    def look() -> None:
+        def probe() -> Pending | None:
+            found.extend(find())
+            return None if found else Pending("none")
+
+        wait_for(f"a lost {kind} to show", probe, deadline=Deadline(CONSISTENCY), emit=cloud.ledger.emit)
+
+    try:
+        with held():
+            look()
+    except WaitTimeout:
+        pass  # so there is none
+    except AmibakeError as error:
+        command = cloud.command("describe-tags", "--filters", f"Name=value,Values={cloud.build}")
+        cloud.ledger.left(f"perhaps a {kind} of build {cloud.build} ({error.message})", command)
+    return found
+
+
+def eventually(cloud: Cloud, call: Callable[[], T], *codes: str, releasing: bool = False) -> T:
+    """Make a call about something that has just been made, again for as long as EC2 does not know it yet; `codes` are
+    its words for that. A release has time for it even where the bake has none left."""
+    last: list[AmibakeError] = []
+
+    def probe() -> tuple[T] | Pending:
+        try:
+            return (call(),)
+        except AmibakeError as error:
+            if error.code not in codes:
+                raise
+            last[:] = [error]
+            return Pending(error.code)
+
+    deadline = Deadline(CONSISTENCY, within=None if releasing else cloud.deadline)
+    try:
+        (answer,) = wait_for("EC2 to know what it has just made", probe, deadline=deadline, emit=cloud.ledger.emit)
+    except WaitTimeout as timeout:
+        raise (last[0] if last else timeout) from None
+    return answer
+
+
+def until_removed(cloud: Cloud, what: str, remove: Callable[[], object], *busy: str) -> None:
+    """Call `remove` until EC2 lets it, for as long as it says one of `busy`. That it is gone already is as good."""
+    wait_for(what, partial(_try_to_remove, remove, busy), deadline=Deadline(RELEASE), emit=cloud.ledger.emit)
+
+
+def _try_to_remove(remove: Callable[[], object], busy: Collection[str]) -> Pending | None:
+    try:
+        remove()
+    except AmibakeError as error:
+        if error.code in busy:
+            return Pending(error.code)
+        if not missing(error):
+            raise
+    return None
