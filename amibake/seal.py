@@ -23,7 +23,7 @@ def seal(host: Host, public_key: str, ledger: Ledger) -> None:
     """
     script = resources.files("amibake").joinpath("seal.sh").read_bytes()
     words = ["sh", "-s", _boot_id(), _machine_identity(), public_key.split()[1]]
-    done = host.run(f"exec {shlex.join(words)}", input=script, capture=True)
+    done = host.run(f"exec {shlex.join(words)}", input=script, capture=True, name="seal the builder")
     if done.status == _OUR_OWN_MACHINE:
         ledger.warn("not sealed: the builder is the machine that this runs on; the bake's key stays authorized")
     elif done.status == _NO_SUDO:
