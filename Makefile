@@ -2,7 +2,12 @@
 PYTHON ?= python3
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 BIN := .venv/bin
+SCRIPTS := .ci/run tools/system amibake/seal.sh amibake/sandbox/firstboot/amibake-firstboot \
+	amibake/sandbox/firstboot/amibake-firstboot.init provisioning/primal provisioning/carnivore \
+	provisioning/mailtube/init.d/appserver.conf
 
+# Each step needs what the one before it made, also where -j or MAKEFLAGS asks for several at a time.
+.NOTPARALLEL:
 .PHONY: help demo test check unit sandbox coverage clean
 .DEFAULT_GOAL := help
 
@@ -17,11 +22,11 @@ demo: .stamps/system .stamps/venv
 test: check unit sandbox coverage
 
 check: .stamps/venv
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check --no-cache .
+	$(BIN)/ruff format --no-cache --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/shellcheck amibake/seal.sh tools/system
+	$(BIN)/shellcheck $(SCRIPTS)
 
 unit: .stamps/venv
 	rm -f .coverage .coverage.*
@@ -36,7 +41,8 @@ coverage:
 	$(SUDO) $(BIN)/coverage report --fail-under=95
 
 .stamps/venv: pyproject.toml
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(SUDO) apt-get install -y -q python3-venv
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ $(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q python3-venv; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	@mkdir -p .stamps && touch $@

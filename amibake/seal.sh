@@ -1,16 +1,22 @@
 #!/bin/sh
 # Seals a builder. Arguments: our own boot id, the device:inode of our own /etc/machine-id, the bake's public key.
-# Exits with 3 on our own machine, and with 4 without passwordless sudo; in both cases nothing was changed.
+# Exits with 3 on our own machine, and with 4 where we are neither root nor may sudo without a password; in both cases
+# nothing was changed.
 set -eu
 ours_boot=$1 ours_machine=$2 key=$3
 
 boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo +)
 machine=$(stat -L -c %d:%i /etc/machine-id 2>/dev/null || echo +)
 [ "$boot:$machine" != "$ours_boot:$ours_machine" ] || exit 3
-sudo -n true 2>/dev/null || exit 4
+if [ "$(id -u)" = 0 ]; then
+    as_root() { "$@"; } # there may be no sudo then
+else
+    as_root() { sudo -n "$@"; }
+fi
+as_root true 2>/dev/null || exit 4
 
 # shellcheck disable=SC2016 # for the inner shell
-sudo -n sh -euc '
+as_root sh -euc '
     key=$1 user=$2
     forget() {
         keys=$1/.ssh/authorized_keys

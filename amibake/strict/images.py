@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from moto.ec2.exceptions import EC2ClientError, InvalidAMIIdError, InvalidTaggableResourceType, MalformedAMIIdError
+from moto.ec2.exceptions import EC2ClientError, InvalidAMIIdError, MalformedAMIIdError
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models import amis as hooked
 from moto.ec2.models.elastic_block_store import Snapshot
@@ -16,6 +16,7 @@ from moto.ec2.models.instances import StateReason
 from moto.ec2.utils import convert_tag_spec, random_ami_id, random_snapshot_id
 
 from amibake.strict.devices import Device, planned
+from amibake.strict.tags import check_count
 from amibake.strict.work import Phase
 
 if TYPE_CHECKING:
@@ -160,6 +161,9 @@ class Images(EC2Backend):
         if source.state != "available":
             raise EC2ClientError("InvalidAMIID.Unavailable", f"The image ID '{source.id}' is not available")
         tags = _tags(request)
+        if request.get("CopyImageTags"):
+            tags["image"] = {tag["key"]: tag["value"] for tag in source.get_tags()} | tags.get("image", {})
+            check_count(tags["image"])
         image = Ami(self, source=source, **_described({"Description": source.description} | request))
         image.disk = source.disk
         encrypted, key = bool(request.get("Encrypted")), request.get("KmsKeyId")
@@ -169,8 +173,6 @@ class Images(EC2Backend):
             image.devices += (self.snapped(image, copied, note) if device.snapshot else copied,)
         due = self.world.clock() + self.world.delays.available
         image.phase = Phase(during="pending", after="available", due=due)
-        if request.get("CopyImageTags"):
-            tags["image"] = {tag["key"]: tag["value"] for tag in source.get_tags()} | tags.get("image", {})
         _tag(image, tags)
         return image
 
@@ -268,11 +270,7 @@ def _described(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tags(request: dict[str, Any]) -> dict[str, dict[str, str]]:
-    specifications = request.get("TagSpecifications", [])
-    for specification in specifications:
-        if specification["ResourceType"] not in {"image", "snapshot"}:
-            raise InvalidTaggableResourceType(specification["ResourceType"])
-    tags: dict[str, dict[str, str]] = convert_tag_spec(specifications)
+    tags: dict[str, dict[str, str]] = convert_tag_spec(request.get("TagSpecifications", []))
     return tags
 
 

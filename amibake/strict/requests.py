@@ -15,6 +15,7 @@ from moto.ec2.models import ec2_backends
 from moto.ec2.responses import EC2Response
 
 from amibake.strict.launches import Launched, check_shutdown_behaviour
+from amibake.strict.tags import check_request
 
 # moto makes every answer of RunInstances say pending; here the instances themselves do
 ALWAYS_PENDING = "RunInstances.Reservation.Instances.Instance.State"
@@ -52,9 +53,12 @@ class Response(EC2Response):
         try:
             if action == "GetConsoleOutput":  # it asks the machine, which may take its time
                 return super().call_action()
+            check_request(action, self.params)
             with world.changing():
                 self.ec2_backend.settle()
                 return super().call_action()
+        except EC2ClientError as error:
+            return self._refused(error)
         except NotImplementedError:
             if filters := self._filters_from_querystring():
                 message = f"One of these filters is invalid, or unknown to moto: {', '.join(filters)}"
