@@ -104,8 +104,8 @@ def rendered(cloud: Cloud, builder: Builder, source: SourceImage) -> Builder:
             "{{ … | clean_resource_name }} replaces the others.",
         )
     description, tags = fill(builder.ami_description), {key: fill(value) for key, value in builder.tags.items()}
-    if len(description) > MOST_DESCRIPTION:
-        raise InvalidOption(f"ami_description: {len(description)} characters; EC2 takes {MOST_DESCRIPTION}")
+    if len(description) > MOST_DESCRIPTION or not description.isascii():
+        raise InvalidOption(f"ami_description: {description!r}: EC2 takes up to {MOST_DESCRIPTION} ASCII characters")
     if mistake := tags_mistake(tags):
         raise InvalidOption(f"tags: {mistake}")
     if taken := _called(cloud, name):

@@ -20,7 +20,7 @@ from typing import Literal
 
 from amibake.errors import SandboxUnavailable
 from amibake.sandbox import trust
-from amibake.sandbox.cache import locked
+from amibake.sandbox.cache import hold, locked, remove_unheld
 from amibake.sandbox.commands import CommandFailed, run
 
 Kind = Literal["systemd", "sysvinit"]
@@ -66,8 +66,9 @@ BASES: Mapping[Kind, Base] = {
 def ensure_base(kind: Kind, cache: Path, *, progress: Callable[[str], None] = lambda _: None) -> Path:
     """The root file system of a base, made now (about half a minute) unless `cache` has it.
 
-    It is made again when its recipe, this machine's mirrors or its own certificates have changed. Two processes
-    that need the same base make it once; one that is interrupted leaves nothing that is taken for a base.
+    It is made again when its recipe, this machine's mirrors or its own certificates have changed, and those before it
+    go once no process uses them: one that got a base from here uses it to its end. Two processes that need the same
+    base make it once; one that is interrupted leaves nothing that is taken for a base.
 
     Args:
         kind: Which init is PID 1.
@@ -88,21 +89,23 @@ def ensure_base(kind: Kind, cache: Path, *, progress: Callable[[str], None] = la
     inputs = [kind, platform.machine(), repr(BASES[kind]), *sources, *settings, *certificates, *environment]
     recipe = [Path(__file__), Path(trust.__file__), *sorted(p for p in _FIRSTBOOT.iterdir() if p.is_file())]
     digest = hashlib.sha256("\0".join([*inputs, *(path.read_text() for path in recipe)]).encode()).hexdigest()[:12]
-    target = cache / f"base-{kind}-{digest}"
+    target, draft = cache / f"{kind}-{digest}", cache / f"draft-{kind}"
     cache.mkdir(parents=True, exist_ok=True)
     cache.chmod(0o700)  # its set-uid programs must not be within other users' reach
     with locked(cache / f"base-{kind}.lock"):
-        if target.exists():
-            return target
-        started = time.monotonic()
-        progress(f"making the base image: {BASES[kind].description}")
-        draft = cache / f"draft-{kind}"
         shutil.rmtree(draft, ignore_errors=True)
-        _debootstrap(draft, kind, sources, settings)
-        _customize(draft, kind)
-        trust.install(draft, certificates, environment)
-        draft.rename(target)
-        progress(f"made {target.name} in {time.monotonic() - started:.0f} s")
+        if not target.exists():
+            started = time.monotonic()
+            progress(f"making the base image: {BASES[kind].description}")
+            _debootstrap(draft, kind, sources, settings)
+            _customize(draft, kind)
+            trust.install(draft, certificates, environment)
+            draft.rename(target)
+            progress(f"made {target.name} in {time.monotonic() - started:.0f} s")
+            for older in set(cache.glob(f"{kind}-*")) - {target}:
+                # Half removed, it must not be taken for a base either.
+                remove_unheld(older, by_way_of=draft)
+        hold(target)
     return target
 
 

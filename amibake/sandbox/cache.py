@@ -1,6 +1,7 @@
 """What the sandbox keeps on disk: base images and releases of node for the next time, and a directory for each cloud.
 
 <user's cache>/amibake/
+    bases/        root file systems of base images; whoever uses one holds its lock
     node/         releases of node, for the mirror
     clouds/ID/    what one cloud has, for as long as it lives: its process holds the lock inside
 """
@@ -35,6 +36,25 @@ def locked(file: Path) -> Iterator[None]:
     with file.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def hold(directory: Path) -> None:
+    """Keep a directory from `remove_unheld` for as long as this process lives."""
+    descriptor = os.open(directory, os.O_RDONLY)  # not inherited by the programs that are run here
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+
+
+def remove_unheld(directory: Path, *, by_way_of: Path) -> None:
+    """Remove a directory that no process holds. It gets another name first, so that no part of it has its own."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        directory.rename(by_way_of)
+    except BlockingIOError:
+        return
+    finally:
+        os.close(descriptor)
+    shutil.rmtree(by_way_of, ignore_errors=True)
 
 
 class CloudDirectory:

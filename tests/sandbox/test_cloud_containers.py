@@ -173,7 +173,7 @@ def test_prepare_makes_all_that_is_slow(cache: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("", 0), done.stderr
     assert "ready: systemd, node 0.10.48" in done.stderr
-    assert list(cache.glob("bases/base-systemd-*"))
+    assert list(cache.glob("bases/systemd-*"))
     assert list(cache.glob("node/v0.10.48/*.tar.gz"))
 
 

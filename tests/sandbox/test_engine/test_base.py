@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,15 @@ http://mirror.example/debian/ bookworm-updates main
 http://mirror.example/security/ bookworm-security main
 http://elsewhere.example/ nodistro main
 file:/media/cdrom/ bookworm main
+"""
+
+USER = """
+import platform, sys
+from pathlib import Path
+from amibake.sandbox.base import ensure_base
+platform.freedesktop_os_release = lambda: {"ID": "debian", "VERSION_CODENAME": "bookworm"}
+print(ensure_base("systemd", Path(sys.argv[1])), flush=True)
+sys.stdin.read()
 """
 
 
@@ -122,9 +133,50 @@ def test_an_interrupted_build_is_not_taken_for_a_base(
         patched.setattr(trust, "install", interrupted)
         with pytest.raises(KeyboardInterrupt):
             ensure_base("systemd", cache)
-    assert not list(cache.glob("base-systemd-*"))
+    assert not list(cache.glob("systemd-*"))
     (cache / "draft-systemd/half").touch()
     assert not (ensure_base("systemd", cache) / "half").exists()
+
+
+def test_an_older_base_goes_when_a_new_one_is_complete(
+    tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    older, other = cache / "sysvinit-0123456789ab", cache / "systemd-0123456789ab"
+    for base in (older, other):
+        (base / "etc").mkdir(parents=True)
+    with monkeypatch.context() as patched:
+        patched.setenv("FAIL", "Unable to locate mirror.example")
+        with pytest.raises(SandboxUnavailable):
+            ensure_base("sysvinit", cache)
+    assert older.exists()
+    base = ensure_base("sysvinit", cache)
+    assert {path for path in cache.iterdir() if path.is_dir()} == {base, other}
+
+
+def test_an_older_base_stays_while_somebody_uses_it(tools: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    user = [sys.executable, "-c", USER, str(cache)]
+    with subprocess.Popen(user, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        used = Path(process.stdout.readline().strip())
+        (tools.parent / "sources").write_text(SOURCES.replace("mirror", "second"))
+        second = ensure_base("systemd", cache)
+        assert (used / "etc").exists()
+        process.communicate("")
+    (tools.parent / "sources").write_text(SOURCES.replace("mirror", "third"))
+    third = ensure_base("systemd", cache)
+    assert not used.exists()
+    assert second.exists(), "it is ours"
+    assert third.exists()
+
+
+def test_a_draft_goes_though_the_base_is_there(tools: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    base = ensure_base("systemd", cache)
+    (cache / "draft-systemd/half").mkdir(parents=True)
+    assert ensure_base("systemd", cache) == base
+    assert not (cache / "draft-systemd").exists()
 
 
 def test_a_mirror_that_fails_is_named(tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

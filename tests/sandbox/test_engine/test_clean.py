@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import secrets
 import signal
 import subprocess
@@ -21,6 +19,7 @@ from amibake.errors import AmibakeError, SandboxUnavailable
 from amibake.sandbox import network
 from amibake.sandbox.layers import Layers
 from amibake.sandbox.podman import PodmanEngine, remove_cloud
+from tests.sandbox.host_state import traces, unchanged_host
 
 if TYPE_CHECKING:
     from tests.sandbox.test_engine.conftest import Cloud
@@ -44,61 +43,20 @@ time.sleep(1000)
 """
 
 
-def output(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True).stdout
-
-
-def state() -> dict[str, list[str]]:
-    """What this machine has that an engine could leave behind, one line each."""
-    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    return {
-        "mounts": mounts,
-        "links": [link["ifname"] for link in json.loads(output("ip", "-json", "link"))],
-        "routes": output("ip", "route").splitlines(),
-        "tables": output("nft", "list", "tables").splitlines(),
-        "iptables": re.sub(r"#.*|\[.*\]", "", output("iptables-save")).splitlines(),
-        "containers": output("podman", "ps", "--all", "--quiet").splitlines(),
-        "cgroups": [str(path) for path in Path("/sys/fs/cgroup").glob("**/amibake-*")],
-        "run": [path.name for path in Path("/run").iterdir()],
-        "processes": [line for line in map(command_line, Path("/proc").glob("[0-9]*")) if "conmon" in line],
-    }
-
-
-def command_line(process: Path) -> str:
-    try:
-        return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return ""
-
-
-def without_other_clouds(found: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Other tests may have clouds on this machine at the same time."""
-    other = re.compile(r"\b(ab|amibake[-_])[0-9a-f]{8}\b|/cloud")
-    return {kind: sorted(line for line in lines if not other.search(line)) for kind, lines in found.items()}
-
-
-def ours(cloud_id: str) -> list[str]:
-    """Every trace of a cloud."""
-    found = [f"{kind}: {line}" for kind, lines in state().items() for line in lines if cloud_id in line]
-    processes = [path for path in Path("/proc").glob("[0-9]*") if cloud_id in command_line(path)]
-    return found + [f"process {path.name}" for path in processes]
-
-
 def test_a_closed_cloud_leaves_the_machine_as_it_was(make_cloud: Callable[[], Cloud]) -> None:
     cloud = make_cloud()  # the first makes what podman keeps for ever
     cloud.engine.close()
-    before = without_other_clouds(state())
-    cloud = make_cloud()
-    cloud.ssh(cloud.run(), "true")
-    cloud.run("sysvinit")
-    cloud.run()
-    cloud.engine.stop("i-3", force=True)
-    cloud.engine.create_image("i-3", "ami-1")
-    assert ours(cloud.id)
-    cloud.engine.close()
-    assert ours(cloud.id) == []
-    assert not cloud.root.exists()
-    assert without_other_clouds(state()) == before
+    with unchanged_host():
+        cloud = make_cloud()
+        cloud.ssh(cloud.run(), "true")
+        cloud.run("sysvinit")
+        cloud.run()
+        cloud.engine.stop("i-3", force=True)
+        cloud.engine.create_image("i-3", "ami-1")
+        assert traces(cloud.id)
+        cloud.engine.close()
+        assert traces(cloud.id) == []
+        assert not cloud.root.exists()
     cloud.engine.close()
     with pytest.raises(SandboxUnavailable, match="closed"):
         cloud.run()
@@ -127,9 +85,9 @@ def test_what_a_killed_owner_leaves_is_removed_by_its_name(tmp_path: Path, bases
     owner.send_signal(signal.SIGKILL)
     owner.wait()
     owner.stdout.close()
-    assert ours(cloud_id)
+    assert traces(cloud_id)
     remove_cloud(cloud_id, root)
-    assert ours(cloud_id) == []
+    assert traces(cloud_id) == []
     assert not root.exists()
     remove_cloud(cloud_id, root)
 
@@ -138,7 +96,7 @@ def test_even_without_podmans_own_records(cloud: Cloud) -> None:
     cloud.run()
     (cloud.root / "containers/containers.conf").unlink()
     cloud.engine.close()
-    assert ours(cloud.id) == []
+    assert traces(cloud.id) == []
 
 
 def test_closing_ends_a_stop_that_waits(cloud: Cloud) -> None:
@@ -150,7 +108,7 @@ def test_closing_ends_a_stop_that_waits(cloud: Cloud) -> None:
     cloud.engine.close()
     stopping.join(10)
     assert not stopping.is_alive()
-    assert ours(cloud.id) == []
+    assert traces(cloud.id) == []
 
 
 def test_an_interrupted_clean_up_is_finished_first(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +123,7 @@ def test_an_interrupted_clean_up_is_finished_first(cloud: Cloud, monkeypatch: py
             cloud.engine.close()
     assert not cloud.root.exists()
     cloud.engine.close()
-    assert ours(cloud.id) == []
+    assert traces(cloud.id) == []
 
 
 def test_what_cannot_be_removed_is_said_and_the_rest_is_removed(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

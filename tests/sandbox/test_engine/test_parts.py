@@ -68,8 +68,10 @@ def test_an_interruption_ends_the_program_and_is_passed_on(tmp_path: Path) -> No
 
     interrupting = threading.Thread(target=interrupt)
     interrupting.start()
+    script = GROUP_OF_TWO.format(file=fifo, first="read go;")
     with pytest.raises(KeyboardInterrupt):
-        run("sh", "-c", GROUP_OF_TWO.format(file=fifo, first=""))
+        # It gets its input once `run` knows it; what is interrupted while it is made is left to `end_children`.
+        run("sh", "-c", script, stdin="go\n")
     interrupting.join()
     assert ends(started[0])
 
@@ -159,5 +161,10 @@ def test_a_helper_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(containers, "_FAREWELL", 0)
     arguments = ["conmon", "-c", "import time; time.sleep(1000)", "/run/amibake-0123abcd/exits"]
     with subprocess.Popen(arguments, executable=sys.executable) as helper:
-        containers.Containers("0123abcd", tmp_path).close()
-        assert helper.wait(30) == -9
+        try:
+            while not Path(f"/proc/{helper.pid}/cmdline").read_bytes():
+                pass  # for a moment after exec the kernel does not tell it yet
+            containers.Containers("0123abcd", tmp_path).close()
+            assert helper.wait(30) == -9
+        finally:
+            helper.kill()
