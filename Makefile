@@ -33,8 +33,8 @@ unit: .stamps/venv
 	$(BIN)/coverage run -m pytest -q -m "not sandbox"
 
 sandbox: .stamps/venv .stamps/system
-	$(SUDO) $(BIN)/python -m amibake.sandbox prepare
-	$(SUDO) $(BIN)/coverage run -m pytest -q -m sandbox
+	$(BIN)/python -m amibake.sandbox prepare
+	$(SUDO) env XDG_CACHE_HOME="$${XDG_CACHE_HOME:-$$HOME/.cache}" $(BIN)/coverage run -m pytest -q -m sandbox
 
 coverage:
 	$(SUDO) $(BIN)/coverage combine -q
@@ -52,5 +52,5 @@ coverage:
 	@mkdir -p .stamps && touch $@
 
 clean:
-	-$(SUDO) $(BIN)/python -m amibake.sandbox clean
+	-$(BIN)/python -m amibake.sandbox clean
 	rm -rf .venv .stamps .coverage .coverage.* dist

@@ -6,9 +6,13 @@ import errno
 import logging
 import socket
 import threading
-from typing import Self
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Self
 
 from amibake.errors import SandboxUnavailable
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 ADDRESS = "127.0.0.1"
 
@@ -29,10 +33,32 @@ def listen(port: int) -> socket.socket:
     return listening
 
 
-class ApiServer:
-    """Answers AWS clients at `url` from moto's books of this process, until `close()`."""
+class _Gate:
+    """Lets in who signs with the cloud's own key: others on this machine could have root run their instances. moto's
+    own pages are nobody's."""
 
-    def __init__(self, listening: socket.socket) -> None:
+    def __init__(self, application: WSGIApplication, key: str) -> None:
+        self._application = application
+        self._credential = f"Credential={key}/"
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        signed = self._credential in environ.get("HTTP_AUTHORIZATION", "")
+        if signed and not environ.get("PATH_INFO", "").startswith("/moto-api"):
+            return self._application(environ, start_response)
+        start_response("401 Unauthorized", [("Content-Type", "text/xml"), ("Content-Length", str(len(_REFUSAL)))])
+        return [_REFUSAL]
+
+
+_REFUSAL = (
+    b"<Response><Errors><Error><Code>AuthFailure</Code><Message>This local EC2 takes only its own credentials: "
+    b"AWS_ACCESS_KEY_ID of its exports</Message></Error></Errors><RequestID>0</RequestID></Response>"
+)
+
+
+class ApiServer:
+    """Answers AWS clients with this access key at `url` from moto's books of this process, until `close()`."""
+
+    def __init__(self, listening: socket.socket, key: str) -> None:
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
         from werkzeug.serving import make_server
 
@@ -42,7 +68,7 @@ class ApiServer:
         self._server = make_server(
             host,
             port,
-            DomainDispatcherApplication(create_backend_app),
+            _Gate(DomainDispatcherApplication(create_backend_app), key),
             threaded=True,
             request_handler=type("Handler", (MotoRequestHandler,), {"disable_nagle_algorithm": True}),
             fd=listening.fileno(),

@@ -11,6 +11,7 @@ import hashlib
 import os
 import platform
 import re
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -89,11 +90,13 @@ def ensure_base(kind: Kind, cache: Path, *, progress: Callable[[str], None] = la
     inputs = [kind, platform.machine(), repr(BASES[kind]), *sources, *settings, *certificates, *environment]
     recipe = [Path(__file__), Path(trust.__file__), *sorted(p for p in _FIRSTBOOT.iterdir() if p.is_file())]
     digest = hashlib.sha256("\0".join([*inputs, *(path.read_text() for path in recipe)]).encode()).hexdigest()[:12]
-    target, draft = cache / f"{kind}-{digest}", cache / f"draft-{kind}"
+    # Not one name for all: what was killed may have left somebody who still writes there.
+    target, draft = cache / f"{kind}-{digest}", cache / f"draft-{kind}-{secrets.token_hex(4)}"
     cache.mkdir(parents=True, exist_ok=True)
     cache.chmod(0o700)  # its set-uid programs must not be within other users' reach
     with locked(cache / f"base-{kind}.lock"):
-        shutil.rmtree(draft, ignore_errors=True)
+        for left in cache.glob(f"draft-{kind}*"):
+            shutil.rmtree(left, ignore_errors=True)
         if not target.exists():
             started = time.monotonic()
             progress(f"making the base image: {BASES[kind].description}")
@@ -129,11 +132,20 @@ def debian_sources(suite: str = SUITE) -> list[str]:
     found = set()
     for line in listing.splitlines():
         uri, name, component = line.split()
+        uri = _mirror(uri)
         if uri.startswith("http") and name in {here, f"{here}-updates", f"{here}-security"} and component == "main":
             found.add(f"deb {uri} {name.replace(here, suite, 1)} main")
     if not any(line.endswith(f" {suite} main") for line in found):
         raise SandboxUnavailable(f"no mirror of Debian {suite} is among this machine's apt sources", hint=_NO_SOURCE)
     return sorted(found)
+
+
+def _mirror(uri: str) -> str:
+    """Debian's own cloud images name a file with mirrors, best first."""
+    if not uri.startswith("mirror+file:"):
+        return uri
+    listed = Path(uri.removeprefix("mirror+file:").rstrip("/")).read_text().splitlines()
+    return next((line.split()[0] for line in listed if line.startswith("http")), uri)
 
 
 _NO_SOURCE = f"Add a mirror that has {SUITE} main to /etc/apt/sources.list.d; the base images are made from it."

@@ -76,7 +76,7 @@ class CloudDirectory:
         clouds.mkdir(parents=True, exist_ok=True)
         with locked(clouds / ".lock"):
             path = clouds / cloud_id
-            path.mkdir()
+            path.mkdir(mode=0o700)  # set-uid programs of its instances must not be within other users' reach
             return cls(path, _held(path / "lock"))
 
     @classmethod

@@ -62,10 +62,12 @@ class LocalCloud:
         self.id = secrets.token_hex(4)
         """Eight hexadecimal digits, which the names of its containers, links and rules carry."""
         self.region = region
+        self._key = f"AKIA{secrets.token_hex(8).upper()}"
         self._engine = engine
         self._task = {
             "task": "serve",
             "id": self.id,
+            "key": self._key,
             "cache": str(cache_directory()),
             "region": region,
             "port": port,
@@ -131,14 +133,14 @@ class LocalCloud:
         """A boto3.Session whose clients, of whatever service and region, speak to this cloud."""
         from amibake.sandbox.session import local_session
 
-        return local_session(self.endpoint_url, self.region)
+        return local_session(self.endpoint_url, self.region, self._key)
 
     @property
     def environment(self) -> dict[str, str]:
         """The variables with which other programs find this cloud: AWS_ENDPOINT_URL, fake credentials, the region."""
         from amibake.sandbox.session import local_environment
 
-        return local_environment(self.endpoint_url, self.region)
+        return local_environment(self.endpoint_url, self.region, self._key)
 
     def _address(self, name: str) -> str:
         if name not in self._addresses:

@@ -21,6 +21,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
+from amibake.errors import AmibakeError
 from amibake.sandbox.commands import CommandFailed, run
 
 Init = Literal["systemd", "sysvinit"]
@@ -31,7 +32,9 @@ _TMPFS = "rw,nosuid,nodev,notmpcopyup"
 _CGROUPS = Path("/sys/fs/cgroup")
 RESOLVERS = [Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf")]
 _SYS_RESOURCE = 1 << 24
+APPARMOR = Path("/sys/module/apparmor/parameters/enabled")
 _FAREWELL = 5.0
+_STUBBORN = 30
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ class Containers:
             "--cgroups=no-conmon",
             "--no-hosts",
             "--security-opt=label=disable",
+            *_apparmor_options(),
             *_init_options(boot),
             *resolver_options(),
         ]
@@ -97,7 +101,18 @@ class Containers:
         self._podman(
             "--hooks-dir", hooks, "run", "--detach", "--replace", *options, "--rootfs", boot.rootfs, "/sbin/init"
         )
-        return os.pidfd_open(int(pid_file.read_text()))
+        return self._pidfd(int(pid_file.read_text()))
+
+    def _pidfd(self, pid: int) -> int:
+        """A pidfd of an init. One that has ended already may have left its number to a stranger."""
+        try:
+            pidfd = os.pidfd_open(pid)
+        except ProcessLookupError as error:
+            raise AmibakeError("the machine went down as soon as it was switched on") from error
+        if f"/amibake-{self._id}" not in Path(f"/proc/{pid}/cgroup").read_text():
+            os.close(pidfd)
+            raise AmibakeError("the machine went down as soon as it was switched on")
+        return pidfd
 
     def exit_status(self, instance_id: str) -> int:
         """How a machine's init ended: 129 when it rebooted, 130 when it powered off (the signals by which the kernel
@@ -178,8 +193,12 @@ def console_text(log: str) -> str:
 def kill_cgroup(cloud_id: str) -> None:
     """Kill every process in a cloud's containers, whatever podman knows of them."""
     for members in _cgroup_directories(cloud_id):
-        with contextlib.suppress(OSError):  # the group, or the process, is gone already
-            for pid in (members / "cgroup.procs").read_text().split():
+        try:
+            pids = (members / "cgroup.procs").read_text().split()
+        except OSError:  # the group is gone already
+            continue
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
 
 
@@ -192,9 +211,11 @@ def remove_cgroup(cloud_id: str) -> None:
 
 def end_helpers(cloud_id: str) -> None:
     """Wait for the processes that podman keeps beside a cloud's containers (conmon and its clean-up), for some seconds,
-    then kill them."""
+    then kill them. Raises AmibakeError for one that even that does not end."""
     deadline = time.monotonic() + _FAREWELL
     while helpers := list(_helpers(cloud_id)):
+        if time.monotonic() > deadline + _STUBBORN:
+            raise AmibakeError(f"podman's helpers {helpers} do not end")
         if time.monotonic() > deadline:
             for pid in helpers:
                 with contextlib.suppress(ProcessLookupError):
@@ -254,7 +275,24 @@ def _init_options(boot: Boot) -> list[str]:
         return ["--systemd=false"]
     # podman would put a tmpfs on /tmp, but in an EC2 instance it is on the disk
     # systemd looks for the variable; podman sets it for images only
-    return ["--systemd=always", "--env=container=podman", f"--volume={boot.rootfs / 'tmp'}:/tmp"]
+    return ["--systemd=always", "--env=container=podman", f"--volume={_own_tmp(boot.rootfs)}:/tmp"]
+
+
+def _own_tmp(rootfs: Path) -> Path:
+    """The /tmp of a disk. podman looks at it from this machine: a link there, which an image may well have, would open
+    whatever it leads to here, so it has to be a directory."""
+    tmp = rootfs / "tmp"
+    if tmp.is_symlink() or not tmp.is_dir():
+        tmp.unlink(missing_ok=True)
+        tmp.mkdir()
+        tmp.chmod(0o1777)
+    return tmp
+
+
+def _apparmor_options() -> list[str]:
+    """podman's own profile lets nobody write to /proc/sys, net.* included; what may be written is what is mounted."""
+    on = APPARMOR.exists() and APPARMOR.read_text().strip() == "Y"
+    return ["--security-opt=apparmor=unconfined"] if on else []
 
 
 def resolver_options() -> list[str]:

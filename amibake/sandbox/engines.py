@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from amibake.sandbox.podman import PodmanEngine
+from amibake.sandbox.requirements import check_requirements
 from amibake.strict.imaginary import ImaginaryMachines
 from amibake.strict.machines import Launch, Machines
 
@@ -86,5 +87,12 @@ class NoContainers(ImaginaryMachines):
 
 
 def make_engine(name: EngineName, cloud_id: str, root: Path) -> Engine:
-    """The engine of that name for a cloud, not open yet; `root` is a directory for what it keeps."""
-    return Podman(cloud_id, root) if name == "podman" else NoContainers()
+    """The engine of that name for a cloud, not open yet; `root` is a directory for what it keeps.
+
+    Raises:
+        SandboxUnavailable: This machine lacks what the engine needs.
+    """
+    if name == "none":
+        return NoContainers()
+    check_requirements()
+    return Podman(cloud_id, root)

@@ -82,7 +82,8 @@ class Network:
 
     def attach(self, address: str, namespace: Path, interface: str) -> None:
         """Make a fresh network namespace at `namespace` that has `address` on an interface of this name."""
-        namespace.parent.mkdir(parents=True, exist_ok=True)
+        namespace.parent.parent.mkdir(mode=0o700, exist_ok=True)
+        namespace.parent.mkdir(exist_ok=True)
         namespace.touch()
         link = self._link(IPv4Address(address))
         inside = (

@@ -92,6 +92,8 @@ class Worker:
         with self._log:
             if status:
                 event = self._next()
+                while event and event["event"] != "error":
+                    event = self._next()
                 raise SandboxUnavailable(event["message"], hint=_CLEAN) if event else self._died()
 
     def _next(self) -> dict[str, Any] | None:

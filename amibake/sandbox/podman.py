@@ -275,7 +275,7 @@ class PodmanEngine:
                 self._power_off(instance_id, machine)
                 if rebooting:
                     self._power_on(instance_id, machine)
-            except AmibakeError:
+            except (AmibakeError, OSError, ValueError):
                 _log.exception("%s went down and could not be brought up again", instance_id)
                 rebooting = False
         if self.on_power_off:

@@ -34,11 +34,13 @@ class CloudOptions:
     """What makes one local EC2 differ from another, as plain values that go from process to process.
 
     Attributes:
+        key: The access key that its API takes.
         delays: The keywords of `amibake.strict.Delays`.
         engine: "podman", or "none" for instances that run nothing.
     """
 
     id: str
+    key: str
     cache: str
     region: str
     port: int
@@ -59,47 +61,61 @@ def serve(
     options: CloudOptions,
     progress: Callable[[str], None],
     wait: Callable[[Addresses], None],
+    uninterrupted: Callable[[], None],
 ) -> None:
-    """Set a cloud up, `wait` until that returns or raises, and remove every trace of it.
+    """Set a cloud up, `wait` until that returns or raises, and remove every trace of it; `uninterrupted` is called
+    before anything is undone.
 
     Raises:
         SandboxUnavailable: It cannot run here.
         AmibakeError: Something could not be removed. The cloud's directory stays then, for `clean` to find.
     """
+    with ExitStack() as undo:
+        try:
+            _live(undo, options, progress, wait)
+        except BaseException:
+            uninterrupted()
+            raise
+
+
+def _live(
+    undo: ExitStack, options: CloudOptions, progress: Callable[[str], None], wait: Callable[[Addresses], None]
+) -> None:
     cache = Path(options.cache)
     listening = listen(options.port)
-    with ExitStack() as undo:
-        undo.callback(listening.close)
-        directory = CloudDirectory.create(cache, options.id)
-        undo.callback(directory.remove)
-        pool = undo.enter_context(ThreadPoolExecutor())
-        undo.callback(end_children)
-        make: dict[Kind, Callable[[], Path]] = {
-            kind: partial(ensure_base, kind, cache / "bases", progress=progress) for kind in BASES
-        }
-        if options.engine != "none":
-            make["systemd"] = pool.submit(make["systemd"]).result  # apt thinks as long as the imports below take
+    undo.callback(listening.close)
+    directory = CloudDirectory.create(cache, options.id)
+    undo.callback(directory.remove)
+    pool = ThreadPoolExecutor()
+    # Not awaited: a thread may wait for a lock that another process holds for long, and this one ends by _exit.
+    undo.callback(pool.shutdown, wait=False, cancel_futures=True)
+    undo.callback(end_children)
+    make: dict[Kind, Callable[[], Path]] = {
+        kind: partial(ensure_base, kind, cache / "bases", progress=progress) for kind in BASES
+    }
+    if options.engine != "none":
+        make["systemd"] = pool.submit(make["systemd"]).result  # apt thinks as long as the imports below take
 
-        from amibake.sandbox.api import ApiServer
-        from amibake.sandbox.engines import make_engine
-        from amibake.strict import Delays, StrictEC2
+    from amibake.sandbox.api import ApiServer
+    from amibake.sandbox.engines import make_engine
+    from amibake.strict import Delays, StrictEC2
 
-        engine = make_engine(options.engine, options.id, directory.path / "engine")
-        mirror = undo.enter_context(NodeMirror(NodeStore(cache / "node", progress), options.node_versions, progress))
-        strict = undo.enter_context(StrictEC2(engine, delays=Delays(**options.delays)))
-        undo.callback(end_children)  # those of machines' threads, which the strict EC2 waits for
-        undo.callback(_remove, engine, directory)
-        engine.open()
-        try:
-            images = {kind: _register(strict, kind, options.region) for kind in BASES}
-        except KeyError as error:  # moto's way to say so
-            raise SandboxUnavailable(f"there is no region {options.region!r}", hint="name one of AWS's") from error
-        for kind, image_id in images.items():
-            engine.add_lazy_base(image_id, make[kind])
-        engine.make_base(images["systemd"])
-        node_mirror = mirror.start(engine.gateway, engine.mirror_port)
-        server = undo.enter_context(ApiServer(listening))
-        wait(Addresses(server.url, node_mirror))
+    engine = make_engine(options.engine, options.id, directory.path / "engine")
+    mirror = undo.enter_context(NodeMirror(NodeStore(cache / "node", progress), options.node_versions, progress))
+    strict = undo.enter_context(StrictEC2(engine, delays=Delays(**options.delays)))
+    undo.callback(end_children)  # those of machines' threads, which the strict EC2 waits for
+    undo.callback(_remove, engine, directory)
+    engine.open()
+    try:
+        images = {kind: _register(strict, kind, options.region) for kind in BASES}
+    except KeyError as error:  # moto's way to say so
+        raise SandboxUnavailable(f"there is no region {options.region!r}", hint="name one of AWS's") from error
+    for kind, image_id in images.items():
+        engine.add_lazy_base(image_id, make[kind])
+    engine.make_base(images["systemd"])
+    node_mirror = mirror.start(engine.gateway, engine.mirror_port)
+    server = undo.enter_context(ApiServer(listening, options.key))
+    wait(Addresses(server.url, node_mirror))
 
 
 def _remove(engine: Engine, directory: CloudDirectory) -> None:

@@ -12,8 +12,6 @@ from botocore.config import Config
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
-_KEY = "sandbox"
-
 
 class _LocalSession(botocore.session.Session):
     """All of its clients speak to one endpoint. Neither ~/.aws nor a profile in the environment says otherwise."""
@@ -34,25 +32,25 @@ class _LocalSession(botocore.session.Session):
         return super().create_client(*args, **kwargs)
 
 
-def local_session(endpoint_url: str, region: str) -> boto3.Session:
+def local_session(endpoint_url: str, region: str, key: str) -> boto3.Session:
     """A session of `region` whose clients and resources, of all services and regions, default to that endpoint.
 
     It has credentials of its own, and the environment and the configuration of the user's AWS accounts do not matter.
     """
     return boto3.Session(
-        aws_access_key_id=_KEY,
-        aws_secret_access_key=_KEY,
+        aws_access_key_id=key,
+        aws_secret_access_key=key,
         region_name=region,
         botocore_session=_LocalSession(endpoint_url),
     )
 
 
-def local_environment(endpoint_url: str, region: str) -> dict[str, str]:
+def local_environment(endpoint_url: str, region: str, key: str) -> dict[str, str]:
     """What makes the AWS CLI, the SDKs and most tools on top of them use that endpoint, with fake credentials."""
     return {
         "AWS_ENDPOINT_URL": endpoint_url,
-        "AWS_ACCESS_KEY_ID": _KEY,
-        "AWS_SECRET_ACCESS_KEY": _KEY,
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": key,
         "AWS_SESSION_TOKEN": "",
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,

@@ -114,7 +114,7 @@ def _serve(events: Events, task: dict[str, Any]) -> None:
         while True:
             wakened.recv(1)
 
-    serve(CloudOptions(**task), events.progress, wait)
+    serve(CloudOptions(**task), events.progress, wait, _ignore_signals)
 
 
 def _prepare(events: Events, task: dict[str, Any]) -> None:
@@ -165,6 +165,10 @@ def _watch(control: IO[str]) -> None:
 
 
 def _end(*_: object) -> None:
+    _ignore_signals()
+    raise _Ended
+
+
+def _ignore_signals() -> None:
     for signum in _SIGNALS:
         signal.signal(signum, signal.SIG_IGN)  # the undoing is not to be interrupted
-    raise _Ended

@@ -91,7 +91,7 @@ def test_its_session_speaks_to_it_whatever_the_callers_configuration(
         "HTTP_PROXY": "http://192.0.2.1:3128",
     }.items():
         monkeypatch.setenv(name, value)
-    session = local_session(cloud.endpoint_url, cloud.region)
+    session = local_session(cloud.endpoint_url, cloud.region, cloud.environment["AWS_ACCESS_KEY_ID"])
     assert session.region_name == "us-east-1"
     for service, region in (("ec2", None), ("sts", "eu-west-1"), ("ssm", "us-west-2"), ("iam", None), ("kms", None)):
         client = session.client(service, region_name=region)
@@ -103,6 +103,19 @@ def test_its_session_speaks_to_it_whatever_the_callers_configuration(
     assert other.meta.endpoint_url == "http://127.0.0.1:9"
     monkeypatch.undo()
     assert dict(os.environ) == before
+
+
+def test_who_has_not_its_credentials_is_not_let_in(cloud: LocalCloud) -> None:
+    stranger = local_session(cloud.endpoint_url, cloud.region, "AKIASTRANGER")
+    with pytest.raises(ClientError, match=r"AuthFailure.*takes only its own credentials"):
+        stranger.client("ec2").describe_images()
+    for path in ("/moto-api/data.json", "/"):
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(cloud.endpoint_url + path)
+
+
+def test_its_directory_is_nobody_elses(cloud: LocalCloud) -> None:
+    assert (cache_directory() / "clouds" / cloud.id).stat().st_mode & 0o777 == 0o700
 
 
 def test_other_programs_find_it_by_its_environment(cloud: LocalCloud) -> None:

@@ -77,7 +77,14 @@ class Stuck(engines.NoContainers):
 
 def options(cache: Path) -> CloudOptions:
     return CloudOptions(
-        id="0123abcd", cache=str(cache), region="us-east-1", port=0, delays={}, engine="none", node_versions=()
+        id="0123abcd",
+        key="AKIATEST",
+        cache=str(cache),
+        region="us-east-1",
+        port=0,
+        delays={},
+        engine="none",
+        node_versions=(),
     )
 
 
@@ -86,8 +93,9 @@ def test_what_could_not_be_removed_is_left_for_clean_to_find(tmp_path: Path, mon
     monkeypatch.setattr(serving, "end_children", lambda: None)  # here they would be those of other tests
     seen: list[Addresses] = []
     with pytest.raises(AmibakeError, match="the mount is busy"):
-        serving.serve(options(tmp_path), print, seen.append)
+        serving.serve(options(tmp_path), print, seen.append, lambda: seen.append(Addresses("undone", "")))
     assert seen[0].endpoint_url.startswith("http://127.0.0.1:")
+    assert len(seen) == 1  # nothing went wrong before it was to end
 
     said: list[str] = []
     removed: list[tuple[str, Path]] = []

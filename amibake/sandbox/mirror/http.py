@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import TCPServer
 from typing import ClassVar, Self
 from urllib.parse import unquote, urlsplit
 
@@ -18,6 +19,13 @@ from amibake.sandbox.mirror.releases import Release, architecture
 from amibake.sandbox.mirror.store import NodeStore, tarball_name
 
 _TAB_COLUMNS = ["version", "date", "files", "npm", "v8", "uv", "zlib", "openssl", "modules", "lts", "security"]
+
+
+class _Server(ThreadingHTTPServer):
+    def server_bind(self) -> None:
+        """Without HTTPServer's look-up of our own name, which may have to wait for a name server."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 
 
 class NodeMirror:
@@ -43,11 +51,11 @@ class NodeMirror:
         """
         handler = type("Handler", (_Handler,), {"mirror": self})
         try:
-            server = ThreadingHTTPServer((address, port), handler)
+            server = _Server((address, port), handler)
         except OSError as error:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise
-            server = ThreadingHTTPServer((address, 0), handler)
+            server = _Server((address, 0), handler)
             self._progress(f"port {port} of {address} is taken: nvm since 0.39.7 will not use the node mirror")
         self._server = server
         threading.Thread(target=server.serve_forever, args=(0.05,), name="node-mirror", daemon=True).start()

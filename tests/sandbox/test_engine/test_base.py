@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from amibake.errors import SandboxUnavailable
-from amibake.sandbox import trust
+from amibake.sandbox import base, trust
 from amibake.sandbox.base import debian_sources, ensure_base
 
 MMDEBSTRAP = """#!/bin/sh
@@ -134,8 +134,9 @@ def test_an_interrupted_build_is_not_taken_for_a_base(
         with pytest.raises(KeyboardInterrupt):
             ensure_base("systemd", cache)
     assert not list(cache.glob("systemd-*"))
-    (cache / "draft-systemd/half").touch()
+    (draft,) = cache.glob("draft-systemd-*")
     assert not (ensure_base("systemd", cache) / "half").exists()
+    assert not draft.exists()
 
 
 def test_an_older_base_goes_when_a_new_one_is_complete(
@@ -143,8 +144,8 @@ def test_an_older_base_goes_when_a_new_one_is_complete(
 ) -> None:
     cache = tmp_path / "cache"
     older, other = cache / "sysvinit-0123456789ab", cache / "systemd-0123456789ab"
-    for base in (older, other):
-        (base / "etc").mkdir(parents=True)
+    for directory in (older, other):
+        (directory / "etc").mkdir(parents=True)
     with monkeypatch.context() as patched:
         patched.setenv("FAIL", "Unable to locate mirror.example")
         with pytest.raises(SandboxUnavailable):
@@ -239,3 +240,11 @@ def test_where_there_is_nothing_to_pass_on_nothing_is(tools: Path, tmp_path: Pat
     trust.install(tmp_path / "root", [], [])
     assert (tmp_path / "root/etc/environment").read_text() == ""
     assert not list((tmp_path / "root/etc/sudoers.d").iterdir())
+
+
+def test_mirrors_may_be_listed_in_a_file(tmp_path: Path) -> None:
+    """As in Debian's own cloud images."""
+    listed = tmp_path / "debian.list"
+    listed.write_text("# best first\nhttp://one.test/debian priority:1\nhttp://two.test/debian\n")
+    assert base._mirror(f"mirror+file:{listed}") == "http://one.test/debian"
+    assert base._mirror("http://one.test/debian/") == "http://one.test/debian/"

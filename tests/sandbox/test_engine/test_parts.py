@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from amibake.errors import AmibakeError
 from amibake.sandbox import containers
 from amibake.sandbox.commands import CommandFailed, run
 from amibake.sandbox.watch import Watch, has_ended
@@ -168,3 +169,39 @@ def test_a_helper_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytes
             assert helper.wait(30) == -9
         finally:
             helper.kill()
+
+
+@pytest.mark.parametrize("kind", ["link", "file", "nothing"])
+def test_a_link_in_place_of_tmp_does_not_open_this_machine_to_the_container(tmp_path: Path, kind: str) -> None:
+    ours, rootfs = tmp_path / "ours", tmp_path / "rootfs"
+    ours.mkdir()
+    rootfs.mkdir()
+    if kind == "link":
+        (rootfs / "tmp").symlink_to(ours)
+    elif kind == "file":
+        (rootfs / "tmp").touch()
+    found = containers._own_tmp(rootfs)
+    assert found == rootfs / "tmp"
+    assert not found.is_symlink()
+    assert found.stat().st_mode & 0o7777 == 0o1777
+    assert ours.stat().st_mode & 0o7777 != 0o1777
+
+
+def test_an_init_whose_number_is_a_strangers_is_not_taken_for_ours(tmp_path: Path) -> None:
+    machines = containers.Containers("0123abcd", tmp_path)
+    with pytest.raises(AmibakeError, match="went down as soon as"):
+        machines._pidfd(os.getpid())
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    with pytest.raises(AmibakeError, match="went down as soon as"):
+        machines._pidfd(gone.pid)
+
+
+@pytest.mark.parametrize(("enabled", "options"), [("Y", 1), ("N", 0), (None, 0)])
+def test_podmans_apparmor_profile_is_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enabled: str | None, options: int
+) -> None:
+    if enabled:
+        (tmp_path / "enabled").write_text(f"{enabled}\n")
+    monkeypatch.setattr(containers, "APPARMOR", tmp_path / "enabled")
+    assert len(containers._apparmor_options()) == options
