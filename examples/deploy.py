@@ -4,7 +4,8 @@
 
 It builds the static assets, fills tmp/appserver, bakes the base image if there is none yet, bakes the deployment
 image on top of it, and launches an instance. Account and region are boto3's own choice; with the exports of
-`python -m amibake.sandbox` in the environment it all happens on this machine.
+`python -m amibake.sandbox` in the environment it all happens on this machine. NODE_MIRROR names a source of node other
+than nodejs.org, such as the one that the sandbox tells of.
 """
 
 from __future__ import annotations
