@@ -41,11 +41,11 @@ def resource(
         yield ids[0]
     except AmibakeError as error:
         if not ids and not error.code:  # EC2 has not said no, so there may be one
-            ids.extend(_find(cloud, kind, find))
+            _find(cloud, kind, find, ids)
         raise
     except BaseException:
         if not ids:
-            ids.extend(_find(cloud, kind, find))
+            _find(cloud, kind, find, ids)
         raise
     finally:
         for found in ids:
@@ -59,32 +59,25 @@ def _create(cloud: Cloud, kind: str, create: Callable[[], str], find: Callable[[
     except AmibakeError as error:
         if not error.code.endswith(".Duplicate"):
             raise
-        ours = _find(cloud, kind, find)
+        ours: list[str] = []
+        _find(cloud, kind, find, ours)
         if not ours:
             raise
         return ours[0]
 
 
-def _find(cloud: Cloud, kind: str, find: Callable[[], list[str]]) -> list[str]:
-    """What carries this build's tag; it may take a moment until EC2 shows it."""
-    found: list[str] = []
-
-    def look() -> None:
-        def probe() -> Pending | None:
-            found.extend(find())
-            return None if found else Pending("none")
-
-        wait_for(f"a lost {kind} to show", probe, deadline=Deadline(CONSISTENCY), emit=cloud.ledger.emit)
-
+def _find(cloud: Cloud, kind: str, find: Callable[[], list[str]], ids: list[str]) -> None:
+    """Add to `ids` what carries this build's tag; it may take a moment until EC2 shows it. A signal that arrives
+    meanwhile is raised only once they are there to be released."""
+    what, deadline = f"a lost {kind} to show", Deadline(CONSISTENCY)
     try:
         with held():
-            look()
+            ids.extend(wait_for(what, lambda: find() or Pending("none"), deadline=deadline, emit=cloud.ledger.emit))
     except WaitTimeout:
-        pass  # so there is none
+        return  # so there is none
     except AmibakeError as error:
         command = cloud.command("describe-tags", "--filters", f"Name=value,Values={cloud.build}")
         cloud.ledger.left(f"perhaps a {kind} of build {cloud.build} ({error.message})", command)
-    return found
 
 
 def eventually(cloud: Cloud, call: Callable[[], T], *codes: str, releasing: bool = False) -> T:

@@ -133,3 +133,16 @@ def test_a_signal_during_the_create_waits_until_its_answer_is_kept(cloud: Cloud)
     with pytest.raises(KeyboardInterrupt), interruptible():
         thing.make(cloud)
     assert (thing.looks, thing.released) == (0, ["thing-1"])
+
+
+def test_a_signal_while_it_is_looked_for_waits_until_it_can_be_released(cloud: Cloud) -> None:
+    thing = Thing(refusal())
+
+    def find() -> list[str]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return ["thing-1"]
+
+    thing.find = find  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        thing.make(cloud)
+    assert thing.released == ["thing-1"]
