@@ -12,8 +12,16 @@ from amibake._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from amibake.builder import DEBIAN_12 as DEBIAN_12
+    from amibake.builder import DEBIAN_13 as DEBIAN_13
+    from amibake.builder import UBUNTU_24_04 as UBUNTU_24_04
+    from amibake.builder import AssumeRole as AssumeRole
+    from amibake.builder import BlockDevice as BlockDevice
     from amibake.builder import Builder as Builder
+    from amibake.builder import DeregistrationProtection as DeregistrationProtection
     from amibake.builder import ImageFilter as ImageFilter
+    from amibake.builder import MetadataOptions as MetadataOptions
+    from amibake.builder import Placement as Placement
+    from amibake.builder import SubnetFilter as SubnetFilter
     from amibake.errors import AmibakeError as AmibakeError
     from amibake.errors import AuthenticationFailed as AuthenticationFailed
     from amibake.errors import ConnectionLost as ConnectionLost
@@ -57,9 +65,22 @@ _ERRORS = (
     "UploadFailed",
     "WaitTimeout",
 )
+_OPTIONS = (
+    "DEBIAN_12",
+    "DEBIAN_13",
+    "UBUNTU_24_04",
+    "AssumeRole",
+    "BlockDevice",
+    "Builder",
+    "DeregistrationProtection",
+    "ImageFilter",
+    "MetadataOptions",
+    "Placement",
+    "SubnetFilter",
+)
 _HOMES = {
     **dict.fromkeys(_ERRORS, "errors"),
-    **dict.fromkeys(("DEBIAN_12", "Builder", "ImageFilter"), "builder"),
+    **dict.fromkeys(_OPTIONS, "builder"),
     **dict.fromkeys(("File", "Shell"), "provisioners"),
     **dict.fromkeys(("Host", "Provisioner"), "host"),
     **dict.fromkeys(("Instance", "launch"), "instance"),

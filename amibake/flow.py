@@ -9,12 +9,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from amibake._version import __version__
-from amibake.builder import Builder
+from amibake.builder import Builder, ImageFilter
 from amibake.ec2 import cloud as ec2
 from amibake.ec2.access import admit_ssh, security_groups, temporary_key_pair
 from amibake.ec2.images import draft_image, publish, wait_until_available
 from amibake.ec2.instance import Machine, builder_instance
-from amibake.ec2.source import SourceImage, find_source_image, rendered
+from amibake.ec2.names import rendered
+from amibake.ec2.source import SourceImage, find_source_image
+from amibake.ec2.types import check_architecture, common_architecture, find_types
 from amibake.errors import AmibakeError, InvalidOption, SSHTimeout
 from amibake.events import Emit
 from amibake.host import Provisioner
@@ -58,13 +60,17 @@ def bake(
             session,
             build=build,
             ledger=ledger,
-            region=builder.region,
-            profile=builder.profile,
+            access=builder,
             seconds=builder.max_build_time,
             tags={NAME: "amibake builder", **builder.run_tags, **({APP: builder.app} if builder.app else {})},
         )
         with ledger.step("look up the source image"):
-            source = find_source_image(cloud, builder.source_ami)
+            types = find_types(cloud, builder)
+            wanted = builder.source_ami
+            if isinstance(wanted, ImageFilter) and wanted.follows_architecture:
+                wanted = wanted.on(common_architecture(types))
+            source = find_source_image(cloud, wanted)
+            check_architecture(types, source)
             builder = rendered(cloud, builder, source)
         with ExitStack() as temporary:
             key = make_key_pair(builder.temporary_key_pair_type, comment=f"amibake {build}")

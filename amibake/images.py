@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from amibake.ec2.cloud import client
+from amibake.builder.access import Access
+from amibake.ec2.cloud import connect
 from amibake.ec2.images import find_published
 from amibake.image import APP, NODE_ENV, STAGE, Image
+from amibake.ledger import Ledger
 
 if TYPE_CHECKING:
     from amibake.ec2.cloud import Session
@@ -24,6 +26,6 @@ def find_image(
 
     `find_image(app="ponyfoo", stage="primal")`
     """
-    ec2, where = client(session, region=region)
+    cloud = connect(session, build="", ledger=Ledger(), access=Access(region=region))
     wanted = {APP: app, STAGE: stage, NODE_ENV: node_env}
-    return find_published(ec2, where, {key: value for key, value in wanted.items() if value is not None})
+    return find_published(cloud, {key: value for key, value in wanted.items() if value is not None})

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from amibake.builder.access import Access
 from amibake.builder.source import AMI_ID
 from amibake.ec2 import cloud as ec2
 from amibake.ec2.images import find_by_id
@@ -90,7 +91,7 @@ def launch(
         raise InvalidOption(f"image: {image_id!r} is neither an Image nor the id of one")
     ledger, build = Ledger(on_event), secrets.token_hex(8)
     where = region or (image.region if isinstance(image, Image) else None)
-    cloud = ec2.connect(session, build=build, ledger=ledger, region=where, seconds=timeout)
+    cloud = ec2.connect(session, build=build, ledger=ledger, access=Access(region=where), seconds=timeout)
     found = find_by_id(cloud, image_id)
     if found is None:
         raise InvalidOption(f"image: there is no {image_id} in {cloud.region}")

@@ -2,24 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any, Self, Unpack
 
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
 from amibake import template
-from amibake.builder.access import Access
-from amibake.builder.ami import Ami
-from amibake.builder.instance import Instance
+from amibake.builder.access import Access, AssumeRole, access_mistakes
+from amibake.builder.ami import Ami, ami_mistakes
+from amibake.builder.devices import BlockDevice, Devices, devices_mistakes
+from amibake.builder.instance import Instance, MetadataOptions, Placement, instance_mistakes
 from amibake.builder.keywords import BuilderOptions, CarnivoreOptions, PrimalOptions
-from amibake.builder.network import Network
-from amibake.builder.source import DEBIAN_12, WHEEZY, ImageFilter, Source
-from amibake.builder.ssh import SSH
+from amibake.builder.network import Network, SubnetFilter, network_mistakes
+from amibake.builder.publication import DeregistrationProtection, Publication, publication_mistakes
+from amibake.builder.source import DEBIAN_12, DEBIAN_13, UBUNTU_24_04, WHEEZY, ImageFilter, Source
+from amibake.builder.spot import Spot, spot_mistakes
+from amibake.builder.ssh import SSH, ssh_mistakes
 from amibake.errors import InvalidOption
 
-__all__ = ["DEBIAN_12", "WHEEZY", "Builder", "BuilderOptions", "CarnivoreOptions", "ImageFilter", "PrimalOptions"]
+__all__ = [
+    "DEBIAN_12",
+    "DEBIAN_13",
+    "GROUPS",
+    "UBUNTU_24_04",
+    "WHEEZY",
+    "AssumeRole",
+    "BlockDevice",
+    "Builder",
+    "BuilderOptions",
+    "CarnivoreOptions",
+    "DeregistrationProtection",
+    "ImageFilter",
+    "MetadataOptions",
+    "Placement",
+    "PrimalOptions",
+    "SubnetFilter",
+]
+
+GROUPS = (Access, Source, Network, Instance, Spot, Devices, SSH, Ami, Publication)
+"""The groups of options, in the order in which a reader wants them."""
+
+TEMPLATES = ("ami_name", "ami_description")
+TEMPLATE_TAGS = ("tags", "snapshot_tags", "run_tags", "run_volume_tags", "spot_tags", "fleet_tags")
+"""The options that may hold template expressions: texts, and dicts of texts."""
+
+_NOT_FOR_SPOT = ("ena_support", "sriov_support", "disable_stop_instance", "shutdown_behavior")
+_SYNONYMS = {"source_ami_filter": "source_ami", "security_group_id": "security_group_ids"}
 
 
-class Builder(Access, Source, Network, Instance, SSH, Ami):
+class Builder(Publication, Ami, SSH, Devices, Spot, Instance, Network, Source, Access):
     """Everything that a bake needs to know besides its provisioners.
 
     Raises:
@@ -28,33 +59,114 @@ class Builder(Access, Source, Network, Instance, SSH, Ami):
 
     def __init__(self, **options: Unpack[BuilderOptions]) -> None:
         given: dict[str, Any] = dict(options)
-        mistakes: list[str] = []
-        if "source_ami_filter" in given:
-            if "source_ami" in given:
-                mistakes.append("source_ami: give either this or source_ami_filter, which is the same option")
-            given["source_ami"] = given.pop("source_ami_filter")
+        mistakes = list(_by_one_name(given))
         try:
             super().__init__(**given)
         except InvalidOption as error:
-            mistakes.extend(error.mistakes)
+            mistakes += error.mistakes
+            mistakes += self._mistakes_of_the_rest(given, {line.partition(":")[0] for line in error.mistakes})
         if mistakes:
-            raise InvalidOption(*mistakes) from None
+            raise InvalidOption(*dict.fromkeys(mistakes)) from None
+
+    def _mistakes_of_the_rest(self, given: dict[str, Any], faulty: set[str]) -> list[str]:
+        """What is wrong with options taken together is found only where each of them is right by itself: so once more
+        without those that are not."""
+        rest = {name: value for name, value in given.items() if name not in faulty}
+        try:
+            super().__init__(**{"ami_name": "none", **rest})
+        except InvalidOption as error:
+            return [line for line in error.mistakes if not any(name in line for name in faulty)]
+        return []
 
     @model_validator(mode="after")
-    def _public_address_is_possible(self) -> Self:
-        if self.ssh_interface == "public_ip" and self.associate_public_ip_address is False:
-            raise ValueError('ssh_interface: "public_ip", but associate_public_ip_address is False')
+    def _is_possible(self) -> Self:
+        if mistakes := list(_mistakes(self)):
+            raise ValueError("\n".join(mistakes))
         return self
 
-    @field_validator("ami_name", "ami_description")
-    @classmethod
-    def _template(cls, value: str) -> str:
-        template.check(value)
-        return value
+    @property
+    def instance_types(self) -> tuple[str, ...]:
+        """The types that may be launched, the first choice first."""
+        return self.spot_instance_types or self.instance_type
 
-    @field_validator("tags")
-    @classmethod
-    def _templates(cls, value: dict[str, str]) -> dict[str, str]:
-        for text in value.values():
+    @property
+    def is_spot(self) -> bool:
+        """Whether the builder is a spot instance."""
+        return self.spot_price is not None
+
+    @property
+    def has_temporary_key(self) -> bool:
+        """Whether the bake makes a key pair for itself."""
+        own = (self.ssh_private_key_file, self.ssh_agent_auth, self.ssh_password)
+        return self.communicator == "ssh" and not any(own)
+
+    @property
+    def has_temporary_group(self) -> bool:
+        """Whether the bake makes a security group for itself."""
+        return not self.security_group_ids and not self.security_group_filter
+
+
+def _by_one_name(given: dict[str, Any]) -> Iterator[str]:
+    """Bring options that may be said in two ways into one; yields what was said in both."""
+    for synonym, name in _SYNONYMS.items():
+        if synonym in given:
+            if name in given:
+                yield f"{name}: give either this or {synonym}, which is the same option"
+            given[name] = given.pop(synonym)
+    regions = given.get("ami_regions")
+    if isinstance(regions, Mapping):
+        if given.get("region_kms_key_ids"):
+            yield "region_kms_key_ids: ami_regions names keys already"
+        given["ami_regions"] = tuple(regions)
+        given["region_kms_key_ids"] = {name: key for name, key in regions.items() if key}
+
+
+def _mistakes(options: Builder) -> Iterator[str]:
+    """What is wrong with options taken together, one line for each."""
+    yield from access_mistakes(options)
+    yield from network_mistakes(options)
+    yield from instance_mistakes(options)
+    yield from spot_mistakes(options)
+    yield from devices_mistakes(options)
+    yield from ssh_mistakes(options)
+    yield from ami_mistakes(options)
+    yield from publication_mistakes(options, encrypt_boot=options.encrypt_boot, kms_key_id=options.kms_key_id)
+    yield from _template_mistakes(options)
+    yield from _communicator_mistakes(options)
+    yield from _mistakes_across_groups(options)
+
+
+def _template_mistakes(options: Builder) -> Iterator[str]:
+    texts = [(name, getattr(options, name)) for name in TEMPLATES]
+    texts += [(name, text) for name in TEMPLATE_TAGS for text in getattr(options, name).values()]
+    for name, text in texts:
+        try:
             template.check(text)
-        return value
+        except ValueError as error:
+            yield f"{name}: {error}"
+
+
+def _mistakes_across_groups(options: Builder) -> Iterator[str]:
+    given = options.model_fields_set
+    if options.ssh_interface in ("public_ip", "public_dns") and options.associate_public_ip_address is False:
+        yield f'ssh_interface: "{options.ssh_interface}", but associate_public_ip_address is False'
+    if options.encrypt_boot is not None:
+        for device in options.launch_block_device_mappings:
+            if device.encrypted is (not options.encrypt_boot):
+                yield f"encrypt_boot: {device.device_name} in launch_block_device_mappings says otherwise"
+    if options.is_spot:
+        reservations = [name for name in Instance.model_fields if name.startswith("capacity_")]
+        for name in (*_NOT_FOR_SPOT, *reservations):
+            if name in given and getattr(options, name):
+                yield f"{name}: not for a spot builder, which spot_price makes it"
+        if options.placement and options.placement.tenancy == "host":
+            yield "placement: a spot builder can't have a dedicated host"
+
+
+def _communicator_mistakes(options: Builder) -> Iterator[str]:
+    if options.communicator == "none":
+        for name in sorted(options.model_fields_set):
+            if name.startswith(("ssh_", "temporary_key_", "temporary_security_")):
+                yield f'{name}: there is no SSH with communicator="none"'
+    elif options.disable_stop_instance:
+        yield 'disable_stop_instance: only with communicator="none": SSH does not outlive the builder'

@@ -1,6 +1,9 @@
-"""What the image is called, and what is written on it."""
+"""What the image is called, what is written on it, and what it demands of instances."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
 
 from pydantic import Field
 
@@ -20,6 +23,38 @@ class Ami(Options):
     tags: Tags = Field(default_factory=dict)
     """Tags for the image and its snapshots; values may hold template expressions."""
 
+    snapshot_tags: Tags = Field(default_factory=dict)
+    """Tags for the snapshots, where they differ from `tags`; values may hold template expressions."""
+
+    variables: dict[str, str | None] = Field(default_factory=dict)
+    """What {{user `name`}} stands for in template expressions; None for one that has to be given."""
+
+    encrypt_boot: bool | None = None
+    """Whether the image's disks are encrypted: the builder's are from the start, so that no unencrypted snapshot ever
+    exists. False demands that they are not [what the source image's are]."""
+
+    kms_key_id: str | None = Field(None, min_length=1)
+    """The KMS key for that in the build region: a key's id or ARN, or an alias such as "alias/images" [the account's
+    default for EBS]."""
+
+    ena_support: bool | None = None
+    """Whether the image says that it has the driver of the Elastic Network Adapter [what the source image says]."""
+
+    sriov_support: bool = False
+    """Whether the image says that it has the driver of Intel's 82599 VF interface."""
+
+    imds_support: Literal["v2.0"] | None = None
+    """"v2.0" lets instances of the image have version 2 of the metadata service only; it can't be undone [no]."""
+
+    skip_create_ami: bool = False
+    """Do everything but the image, to try a configuration: `bake` returns None."""
+
+    force_deregister: bool = False
+    """Take the name from an image of this account that has it already, in all regions, once the new one is complete."""
+
+    force_delete_snapshot: bool = False
+    """And delete the snapshots of that image."""
+
     app: str | None = None
     """The application: the value of the tag `amibake:app`. The recipes set it."""
 
@@ -30,4 +65,16 @@ class Ami(Options):
     """The environment: the value of the tag `amibake:node-env`. The recipes set it."""
 
     max_build_time: float = Field(4 * 3600, gt=0)
-    """Seconds that the whole bake may take; half an hour later all its temporary things count as dead."""
+    """Seconds that the whole bake may take; half an hour later all its temporary things count as dead. It is the limit
+    of every wait of the bake."""
+
+
+def ami_mistakes(options: Ami) -> Iterator[str]:
+    """What contradicts itself."""
+    for name, value in options.variables.items():
+        if value is None:
+            yield f"variables: {name} is required: give it a value"
+    if options.kms_key_id is not None and not options.encrypt_boot:
+        yield "kms_key_id: there is nothing to encrypt without encrypt_boot=True"
+    if options.force_delete_snapshot and not options.force_deregister:
+        yield "force_delete_snapshot: needs force_deregister=True"

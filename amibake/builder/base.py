@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from amibake.errors import InvalidOption
@@ -14,6 +14,8 @@ from amibake.errors import InvalidOption
 OURS = "amibake:"
 MOST_TAGS = 40
 """EC2 takes 50 on a resource, and some are ours."""
+
+Architecture = Literal["arm64", "x86_64", "i386"]
 
 
 def tags_mistake(tags: Mapping[str, str]) -> str | None:
@@ -36,6 +38,14 @@ def _possible(tags: dict[str, str]) -> dict[str, str]:
 Tags = Annotated[dict[str, str], AfterValidator(_possible)]
 
 
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+OneOrMore = BeforeValidator(_listed)
+"""A list of texts, or one alone."""
+
+
 class Options(BaseModel):
     """A group of options: frozen, strict about names, and silent about values (one may be a secret)."""
 
@@ -50,13 +60,31 @@ class Options(BaseModel):
             raise InvalidOption(*_mistakes(error, type(self).model_fields)) from None
 
 
+class Part(Options):
+    """Options that belong together and are the value of one option, given as a dict or as an object of this class."""
+
+    @classmethod
+    def of(cls, value: Any) -> Any:
+        """The object of a dict's keys; what is no dict is left for pydantic to judge."""
+        if not isinstance(value, Mapping):
+            return value
+        try:
+            return cls(**value)
+        except InvalidOption as error:
+            raise ValueError("; ".join(error.mistakes)) from None
+        except TypeError as error:  # a key that is no text
+            raise ValueError(str(error)) from None
+
+
 def _mistakes(error: ValidationError, known: Mapping[str, FieldInfo]) -> list[str]:
     """Pydantic's findings in our words: the option, what is wrong, the nearest right name."""
     found: dict[str, str] = {}
     for mistake in error.errors(include_url=False, include_input=False):
         message = mistake["msg"].removeprefix("Value error, ")
-        # A mistake of several options together names the one to begin with by itself.
-        name, _, message = message.partition(": ") if not mistake["loc"] else (str(mistake["loc"][0]), "", message)
+        if not mistake["loc"]:  # mistakes of several options together name the first by themselves, one in each line
+            found.update((line, line) for line in message.splitlines())
+            continue
+        name = str(mistake["loc"][0])
         if mistake["type"] == "extra_forbidden" and len(mistake["loc"]) == 1:
             near = get_close_matches(name, known, n=1)
             text = f"{name}: no such option" + (f"; did you mean {near[0]}?" if near else "")

@@ -1,13 +1,20 @@
 """The builder's options as keywords, so that editors complete them and type checkers know them.
 
-The test beside the model keeps this equal to it.
+Written by tools/keywords.py from the model; a test keeps the two equal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, TypedDict
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypedDict
 
+from amibake.builder.access import AssumeRole
+from amibake.builder.devices import BlockDevice
+from amibake.builder.instance import MetadataOptions, Placement
+from amibake.builder.network import SubnetFilter
+from amibake.builder.publication import DeregistrationProtection
 from amibake.builder.source import ImageFilter
 
 
@@ -17,31 +24,116 @@ class CarnivoreOptions(TypedDict, total=False):
 
     region: str | None
     profile: str | None
-    subnet_id: str | None
+    access_key: str | None
+    secret_key: str | None
+    token: str | None
+    assume_role: AssumeRole | Mapping[str, Any] | None
+    max_retries: int
+    vpc_id: str | None
+    vpc_filter: Mapping[str, str] | None
+    subnet_id: str | Sequence[str]
+    subnet_filter: SubnetFilter | Mapping[str, Any] | None
+    availability_zone: str | None
     associate_public_ip_address: bool | None
-    security_group_ids: Sequence[str]
-    temporary_security_group_source_cidrs: Sequence[str]
-    instance_type: str
+    security_group_ids: str | Sequence[str]
+    security_group_filter: Mapping[str, str] | None
+    temporary_security_group_source_cidrs: str | Sequence[str]
+    temporary_security_group_source_public_ip: bool
+    instance_type: str | Sequence[str]
     iam_instance_profile: str | None
+    temporary_iam_instance_profile_policy_document: str | Mapping[str, Any] | None
     user_data: str | None
-    run_tags: dict[str, str]
+    user_data_file: str | os.PathLike[str] | None
+    metadata_options: MetadataOptions | Mapping[str, Any]
+    shutdown_behavior: Literal["stop", "terminate"]
+    disable_stop_instance: bool
+    ebs_optimized: bool | None
+    enable_unlimited_credits: bool | None
+    enable_nitro_enclave: bool
+    placement: Placement | Mapping[str, Any] | None
+    capacity_reservation_preference: Literal["open", "none", "capacity-reservations-only"] | None
+    capacity_reservation_id: str | None
+    capacity_reservation_group_arn: str | None
+    license_specifications: Sequence[str]
+    run_tags: Mapping[str, str]
+    run_volume_tags: Mapping[str, str]
+    spot_price: str | float | None
+    spot_instance_types: str | Sequence[str]
+    spot_allocation_strategy: (
+        Literal[
+            "price-capacity-optimized",
+            "capacity-optimized",
+            "capacity-optimized-prioritized",
+            "lowest-price",
+            "diversified",
+        ]
+        | None
+    )
+    spot_tags: Mapping[str, str]
+    fleet_tags: Mapping[str, str]
+    launch_block_device_mappings: Sequence[BlockDevice | Mapping[str, Any]]
+    ami_block_device_mappings: Sequence[BlockDevice | Mapping[str, Any]]
+    communicator: Literal["ssh", "none"]
     ssh_username: str
     ssh_host: str | None
     ssh_port: int
-    ssh_interface: Literal["public_ip", "private_ip"] | None
+    ssh_interface: Literal["public_ip", "private_ip", "public_dns", "private_dns", "ipv6", "instance_id"] | None
     ssh_timeout: float
+    ssh_private_key_file: str | os.PathLike[str] | None
+    ssh_certificate_file: str | os.PathLike[str] | None
+    ssh_keypair_name: str | None
+    ssh_agent_auth: bool
+    ssh_password: str | None
     temporary_key_pair_type: Literal["ed25519", "rsa"]
+    temporary_key_pair_bits: Literal[2048, 3072, 4096] | None
+    temporary_key_pair_name: str | None
+    ssh_bastion_host: str | None
+    ssh_bastion_port: int
+    ssh_bastion_username: str | None
+    ssh_bastion_private_key_file: str | os.PathLike[str] | None
+    ssh_bastion_certificate_file: str | os.PathLike[str] | None
+    ssh_bastion_agent_auth: bool
+    ssh_bastion_password: str | None
+    ssh_proxy_command: str | None
+    ssh_keep_alive_interval: float
+    ssh_ciphers: str | Sequence[str]
+    ssh_key_exchange_algorithms: str | Sequence[str]
     ami_name: str
     ami_description: str
-    tags: dict[str, str]
+    tags: Mapping[str, str]
+    snapshot_tags: Mapping[str, str]
+    variables: Mapping[str, str | None]
+    encrypt_boot: bool | None
+    kms_key_id: str | None
+    ena_support: bool | None
+    sriov_support: bool
+    imds_support: Literal["v2.0"] | None
+    skip_create_ami: bool
+    force_deregister: bool
+    force_delete_snapshot: bool
     max_build_time: float
+    ami_regions: str | Sequence[str] | Mapping[str, str | None]
+    region_kms_key_ids: Mapping[str, str]
+    skip_save_build_region: bool
+    snapshot_copy_duration_minutes: int | None
+    ami_users: str | Sequence[str]
+    ami_groups: str | Sequence[Literal["all"]]
+    ami_org_arns: str | Sequence[str]
+    ami_ou_arns: str | Sequence[str]
+    ami_product_codes: str | Sequence[str]
+    snapshot_users: str | Sequence[str]
+    snapshot_groups: str | Sequence[Literal["all"]]
+    deprecate_at: str | datetime | None
+    deprecate_after: str | timedelta | None
+    deregistration_protection: bool | DeregistrationProtection | Mapping[str, Any]
+    security_group_id: str
 
 
 class PrimalOptions(CarnivoreOptions, total=False):
     """What `build_primal` takes besides its own."""
 
-    source_ami: str | ImageFilter
-    source_ami_filter: ImageFilter
+    source_ami: str | ImageFilter | Mapping[str, Any]
+    source_ami_filter: ImageFilter | Mapping[str, Any]
 
 
 class BuilderOptions(PrimalOptions, total=False):

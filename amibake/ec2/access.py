@@ -80,10 +80,10 @@ class _Vpc(TypedDict, total=False):
 
 
 def _vpc(cloud: Cloud, builder: Builder) -> _Vpc:
-    if builder.subnet_id is None:
+    if not builder.subnet_id:
         return {}
     try:
-        subnet = cloud.ec2.describe_subnets(SubnetIds=[builder.subnet_id])["Subnets"][0]
+        subnet = cloud.ec2.describe_subnets(SubnetIds=list(builder.subnet_id))["Subnets"][0]
     except AmibakeError as error:
         raise of_an_option(error, {"InvalidSubnetID.NotFound": "subnet_id"}) from error
     return {"VpcId": subnet["VpcId"]}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from amibake import waiting
-from amibake._version import __version__
-from amibake.ec2.refusals import Translating
-from amibake.errors import AmibakeError, InvalidOption
+from amibake.builder.access import Access
+from amibake.ec2.clients import Clients, clients
+from amibake.errors import AmibakeError
 from amibake.image import BUILD, EXPIRES, NAME
 from amibake.ledger import Ledger
 from amibake.waiting import Deadline
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.literals import ResourceTypeType
     from mypy_boto3_ec2.type_defs import FilterTypeDef, TagSpecificationTypeDef, TagTypeDef
 
-__all__ = ["RELEASE", "Cloud", "Session", "client", "connect", "missing", "tag_dict", "tag_list"]
+__all__ = ["RELEASE", "Cloud", "Session", "connect", "missing", "tag_dict", "tag_list"]
 
 GRACE = 30 * 60
 """Seconds after a bake's last moment from which on its temporary things count as dead."""
@@ -34,6 +34,7 @@ class Cloud:
     """What every part of a bake needs to speak to EC2.
 
     Attributes:
+        clients: Makes clients of other services and regions.
         ec2: A boto3 client that raises our errors.
         region: Its region's name.
         build: The bake's id.
@@ -42,6 +43,7 @@ class Cloud:
         tags: For everything temporary: the user's `run_tags`, whose it is, and from when on it counts as dead.
     """
 
+    clients: Clients
     ec2: EC2Client
     region: str
     build: str
@@ -53,6 +55,10 @@ class Cloud:
     def marks(self) -> dict[str, str]:
         """The part of `tags` that says whose a resource is, and from when on it counts as dead."""
         return {key: self.tags[key] for key in (BUILD, EXPIRES)}
+
+    def elsewhere(self, region: str) -> Cloud:
+        """The same bake in another region."""
+        return self if region == self.region else replace(self, ec2=self.clients.ec2(region), region=region)
 
     def specification(self, *kinds: ResourceTypeType) -> list[TagSpecificationTypeDef]:
         """The TagSpecifications of a create call for something temporary of these kinds."""
@@ -72,48 +78,26 @@ def connect(
     *,
     build: str,
     ledger: Ledger,
-    region: str | None = None,
-    profile: str | None = None,
+    access: Access | None = None,
     seconds: float = RELEASE,
     tags: Mapping[str, str] | None = None,
 ) -> Cloud:
     """A cloud for one bake or launch that may take so many `seconds`.
 
     Raises:
-        InvalidOption: `profile` together with a session, or a profile that does not exist.
+        InvalidOption: `access` names credentials together with a session, or a profile that does not exist.
     """
-    ec2, region = client(session, region=region, profile=profile)
+    made, region = clients(session, access or Access(), build=build)
     marks = {BUILD: build, EXPIRES: str(int(waiting.clock.epoch() + seconds + GRACE))}
     return Cloud(
-        ec2=ec2,
+        clients=made,
+        ec2=made.ec2(region),
         region=region,
         build=build,
         deadline=Deadline(seconds),
         ledger=ledger,
         tags={NAME: "amibake", **(tags or {}), **marks},
     )
-
-
-def client(session: Session | None, *, region: str | None, profile: str | None = None) -> tuple[EC2Client, str]:
-    """A client of the session's (boto3's own resolution without one), and the region it speaks to."""
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError
-
-    if session is not None and profile is not None:
-        raise InvalidOption("profile: not together with session=, which has its own")
-    config = Config(
-        retries={"mode": "standard", "total_max_attempts": 8},
-        connect_timeout=10,
-        read_timeout=30,
-        user_agent_extra=f"amibake/{__version__}",
-    )
-    try:
-        session = session or boto3.Session(profile_name=profile)
-        region = region or session.region_name or "us-east-1"
-        return cast("EC2Client", Translating(session.client("ec2", region_name=region, config=config))), region
-    except BotoCoreError as error:
-        raise InvalidOption(f"the AWS configuration cannot be used: {error}") from error
 
 
 def tag_list(tags: Mapping[str, str]) -> list[TagTypeDef]:

@@ -159,14 +159,14 @@ def find_by_id(cloud: Cloud, image_id: str) -> Image | None:
     return as_image(found, cloud.region) if found else None
 
 
-def find_published(ec2: EC2Client, region: str, tags: Mapping[str, str]) -> Image | None:
+def find_published(cloud: Cloud, tags: Mapping[str, str]) -> Image | None:
     """The newest published image of this account with all these tags."""
     filters = {"state": "available", f"tag:{STATE}": PUBLISHED, **{f"tag:{key}": value for key, value in tags.items()}}
-    found = ec2.describe_images(
+    found = cloud.ec2.describe_images(
         Owners=["self"], Filters=[{"Name": name, "Values": [value]} for name, value in filters.items()]
     )["Images"]
     newest = max(found, key=lambda image: (image.get("CreationDate", ""), image["ImageId"]), default=None)
-    return as_image(newest, region) if newest else None
+    return as_image(newest, cloud.region) if newest else None
 
 
 def _describe(ec2: EC2Client, image_id: str) -> ImageTypeDef | None:

@@ -181,7 +181,7 @@ def builder_instance(
     """The builder: launched, and terminated in the end, its volumes with it."""
     request: Request = {
         "ImageId": source.id,
-        "InstanceType": builder.instance_type,
+        "InstanceType": builder.instance_types[0],
         "KeyName": key_name,
         "InstanceInitiatedShutdownBehavior": "stop",
         "MetadataOptions": {"HttpTokens": "optional" if source.is_old else "required", "HttpEndpoint": "enabled"},
@@ -189,7 +189,7 @@ def builder_instance(
             {"DeviceName": device, "Ebs": {"DeleteOnTermination": True}} for device in source.ebs_devices
         ],
         "TagSpecifications": cloud.specification("instance", "volume", "network-interface"),
-        **network_placement(builder.subnet_id, group_ids, public=builder.associate_public_ip_address),
+        **network_placement(next(iter(builder.subnet_id), None), group_ids, public=builder.associate_public_ip_address),
     }
     if builder.user_data is not None:
         request["UserData"] = builder.user_data

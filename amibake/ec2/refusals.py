@@ -17,7 +17,10 @@ from botocore.exceptions import (
 
 from amibake.errors import AmibakeError, InvalidOption, NoCapacity, NotAuthorized
 
+_ENCODED = "Encoded authorization failure message: "
 _NOT_AUTHORIZED = {
+    "AccessDenied",
+    "AccessDeniedException",
     "AuthFailure",
     "Blocked",
     "ExpiredToken",
@@ -35,8 +38,9 @@ _NO_CREDENTIALS = (
     SSOError,
     TokenRetrievalError,
 )
-_NO_CAPACITY = {
+NO_CAPACITY = {
     "InsufficientAddressCapacity",
+    "InsufficientCapacity",
     "InsufficientFreeAddressesInSubnet",
     "InsufficientHostCapacity",
     "InsufficientInstanceCapacity",
@@ -47,10 +51,12 @@ _NO_CAPACITY = {
 
 
 class Translating:
-    """A boto3 client whose methods raise our errors."""
+    """A boto3 client whose methods raise our errors; `decode` makes sense of an encoded authorization failure."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, *, service: str = "ec2", decode: Callable[[str], str] = str) -> None:
         self._client = client
+        self._service = service
+        self._decode = decode
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._client, name)
@@ -59,33 +65,42 @@ class Translating:
             try:
                 return method(**arguments)
             except (ClientError, BotoCoreError) as error:
-                raise _ours(name, error) from error
+                raise self._ours(name, error) from error
 
         return call
 
+    def _ours(self, method: str, error: ClientError | BotoCoreError) -> AmibakeError:
+        call = "".join(word.capitalize() for word in method.split("_"))
+        if not isinstance(error, ClientError):
+            if isinstance(error, _NO_CREDENTIALS):
+                return NotAuthorized(
+                    f"{call}: there are no AWS credentials: {error}",
+                    hint="Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or pass session=.",
+                )
+            return AmibakeError(f"{call} could not be called: {error}")
+        code, message = error.response["Error"].get("Code", "?"), error.response["Error"].get("Message", "")
+        said = f"{call}: {self._service.upper()} says {code}: {message}"
+        ours: AmibakeError
+        if code in _NOT_AUTHORIZED:
+            ours = self._not_authorized(call, code, message)
+        elif code in NO_CAPACITY:
+            ours = NoCapacity(said, hint="Try another instance type, subnet or time.")
+        else:
+            ours = AmibakeError(said)
+        ours.code = code
+        return ours
 
-def _ours(method: str, error: ClientError | BotoCoreError) -> AmibakeError:
-    call = "".join(word.capitalize() for word in method.split("_"))
-    if not isinstance(error, ClientError):
-        if isinstance(error, _NO_CREDENTIALS):
-            return NotAuthorized(
-                f"{call}: there are no AWS credentials: {error}",
-                hint="Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or pass session=.",
-            )
-        return AmibakeError(f"{call} could not be called: {error}")
-    code, message = error.response["Error"].get("Code", "?"), error.response["Error"].get("Message", "")
-    ours: AmibakeError
-    if code in _NOT_AUTHORIZED:
-        permission = f"The call needs the permission ec2:{call}."
-        credentials = "The credentials are wrong, have expired, or are not for this region."
-        hint = permission if code == "UnauthorizedOperation" else credentials
-        ours = NotAuthorized(f"{call}: EC2 says {code}: {message}", hint=hint)
-    elif code in _NO_CAPACITY:
-        ours = NoCapacity(f"{call}: EC2 says {code}: {message}", hint="Try another instance type, subnet or time.")
-    else:
-        ours = AmibakeError(f"{call}: EC2 says {code}: {message}")
-    ours.code = code
-    return ours
+    def _not_authorized(self, call: str, code: str, message: str) -> NotAuthorized:
+        hint = "The credentials are wrong, have expired, or are not for this region."
+        if code in ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException"):
+            hint = f"The call needs the permission {self._service}:{call}."
+        plain, found, encoded = message.partition(_ENCODED)
+        if found:
+            try:
+                message = f"{plain}{self._decode(encoded.strip())}"
+            except (ClientError, BotoCoreError):
+                hint += " With sts:DecodeAuthorizationMessage the reason could be shown here."
+        return NotAuthorized(f"{call}: {self._service.upper()} says {code}: {message}", hint=hint)
 
 
 def of_an_option(error: AmibakeError, options: Mapping[str, str], hint: str = "") -> AmibakeError:

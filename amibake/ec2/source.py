@@ -1,21 +1,17 @@
-"""Finding the source image, and a free name for the new one."""
+"""Finding the source image."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from amibake import template, waiting
-from amibake.builder import WHEEZY, Builder, ImageFilter
-from amibake.builder.base import tags_mistake
-from amibake.ec2.cloud import Cloud, missing
+from amibake.builder import WHEEZY, ImageFilter
+from amibake.ec2.cloud import Cloud, missing, tag_dict
 from amibake.errors import AmibakeError, InvalidOption, SourceImageNotFound
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef, ImageTypeDef
-
-MOST_DESCRIPTION = 255
 
 _MODERN = (
     "The article's Debian Wheezy image was withdrawn long ago. A modern choice: "
@@ -31,7 +27,12 @@ class SourceImage:
     name: str
     owner: str
     creation_date: str
-    ebs_devices: tuple[str, ...]
+    owner_alias: str = ""
+    architecture: str = "x86_64"
+    root_device: str = "/dev/xvda"
+    ebs_devices: tuple[str, ...] = ()
+    encrypted_devices: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_old(self) -> bool:
@@ -49,17 +50,32 @@ def find_source_image(cloud: Cloud, wanted: str | ImageFilter) -> SourceImage:
     if not found:
         hint = _MODERN if wanted == WHEEZY else "Images live in one region: look at region= and at the account, too."
         raise SourceImageNotFound(f"source_ami: no image {wanted} in {cloud.region}", hint=hint)
+    if isinstance(wanted, ImageFilter) and not wanted.most_recent and len(found) > 1:
+        raise InvalidOption(
+            f"source_ami: {len(found)} images match {wanted} in {cloud.region}",
+            hint="Narrow the filter, or take the newest: most_recent=True.",
+        )
     newest = max(found, key=lambda image: image.get("CreationDate", ""))
     if newest.get("State") != "available":
         raise SourceImageNotFound(f"source_ami: {newest['ImageId']} is {newest.get('State')}, not available")
     if newest.get("RootDeviceType", "ebs") != "ebs":
         raise InvalidOption(f"source_ami: {newest['ImageId']} has its root on {newest.get('RootDeviceType')}, not EBS")
+    return _as_source(newest)
+
+
+def _as_source(image: ImageTypeDef) -> SourceImage:
+    disks = {one["DeviceName"]: one["Ebs"] for one in image.get("BlockDeviceMappings", []) if one.get("Ebs")}
     return SourceImage(
-        id=newest["ImageId"],
-        name=newest.get("Name", ""),
-        owner=newest.get("OwnerId", ""),
-        creation_date=newest.get("CreationDate", ""),
-        ebs_devices=tuple(one["DeviceName"] for one in newest.get("BlockDeviceMappings", []) if one.get("Ebs")),
+        id=image["ImageId"],
+        name=image.get("Name", ""),
+        owner=image.get("OwnerId", ""),
+        creation_date=image.get("CreationDate", ""),
+        owner_alias=image.get("ImageOwnerAlias", ""),
+        architecture=image.get("Architecture", "x86_64"),
+        root_device=image.get("RootDeviceName", "/dev/xvda"),
+        ebs_devices=tuple(disks),
+        encrypted_devices=tuple(name for name, ebs in disks.items() if ebs.get("Encrypted")),
+        tags=tag_dict(image.get("Tags")),
     )
 
 
@@ -75,56 +91,6 @@ def _by_id(cloud: Cloud, image_id: str) -> list[ImageTypeDef]:
 def _by_filter(cloud: Cloud, wanted: ImageFilter) -> list[ImageTypeDef]:
     filters = {"state": "available", **({"name": wanted.name} if wanted.name else {}), **wanted.filters}
     asked: list[FilterTypeDef] = [{"Name": name, "Values": [value]} for name, value in filters.items()]
-    return cloud.ec2.describe_images(Owners=list(wanted.owners), Filters=asked)["Images"]
-
-
-def rendered(cloud: Cloud, builder: Builder, source: SourceImage) -> Builder:
-    """The builder's options with every template expression filled in, all from the same moment.
-
-    Raises:
-        InvalidOption: the name that comes out is not one that EC2 takes, or an image of this account has it already.
-    """
-    fields = {
-        "BuildRegion": cloud.region,
-        "SourceAMI": source.id,
-        "SourceAMICreationDate": source.creation_date,
-        "SourceAMIName": source.name,
-        "SourceAMIOwner": source.owner,
-    }
-    epoch = waiting.clock.epoch()
-
-    def fill(text: str) -> str:
-        return template.render(text, epoch=epoch, fields=fields)
-
-    name = fill(builder.ami_name)
-    if not re.fullmatch(r"[A-Za-z0-9()\[\] ./'@_-]{3,128}", name):
-        raise InvalidOption(
-            f"ami_name: {name!r} is not a name for an image",
-            hint="3 to 128 letters, digits, spaces and ( ) [ ] . / - ' @ _; "
-            "{{ … | clean_resource_name }} replaces the others.",
-        )
-    description, tags = fill(builder.ami_description), {key: fill(value) for key, value in builder.tags.items()}
-    if len(description) > MOST_DESCRIPTION or not description.isascii():
-        raise InvalidOption(f"ami_description: {description!r}: EC2 takes up to {MOST_DESCRIPTION} ASCII characters")
-    if mistake := tags_mistake(tags):
-        raise InvalidOption(f"tags: {mistake}")
-    if taken := _called(cloud, name):
-        raise InvalidOption(
-            f"ami_name: {taken} is called {name!r} already in {cloud.region}",
-            hint="Names are unique in an account and region; {{timestamp}} in the name makes it so.",
-        )
-    return builder.model_copy(
-        update={
-            "ami_name": name,
-            "ami_description": description,
-            "tags": tags,
-        }
-    )
-
-
-def _called(cloud: Cloud, name: str) -> str | None:
-    """The id of the account's image of this name. Brackets are looked for by ?, since not every EC2 takes them for
-    what they are."""
-    pattern = re.sub(r"[\[\]]", "?", name)
-    found = cloud.ec2.describe_images(Owners=["self"], Filters=[{"Name": "name", "Values": [pattern]}])["Images"]
-    return next((image["ImageId"] for image in found if image.get("Name") == name), None)
+    return cloud.ec2.describe_images(
+        Owners=list(wanted.owners), Filters=asked, IncludeDeprecated=wanted.include_deprecated
+    )["Images"]

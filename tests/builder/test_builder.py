@@ -26,7 +26,7 @@ def test_with_no_option_it_is_the_articles_bake() -> None:
     builder = options()
     assert (builder.source_ami, builder.instance_type, builder.ssh_username, builder.region) == (
         WHEEZY,
-        "t1.micro",
+        ("t1.micro",),
         "admin",
         None,
     )
@@ -47,8 +47,9 @@ def test_every_mistake_is_in_one_error() -> None:
     ]
 
 
-def test_source_ami_filter_is_another_name_for_source_ami() -> None:
+def test_some_options_have_another_name() -> None:
     assert options(source_ami_filter=amibake.DEBIAN_12).source_ami == amibake.DEBIAN_12
+    assert options(security_group_id="sg-0").security_group_ids == ("sg-0",)
     assert "source_ami_filter" in refusal(source_ami=WHEEZY, source_ami_filter=amibake.DEBIAN_12)[0]
 
 
@@ -97,7 +98,7 @@ def test_an_image_filter_needs_an_owner_and_reads_well() -> None:
 
 def test_the_keywords_are_the_models_fields() -> None:
     keywords = get_type_hints(BuilderOptions)
-    assert keywords.keys() == amibake.Builder.model_fields.keys() | {"source_ami_filter"}
+    assert keywords.keys() == amibake.Builder.model_fields.keys() | {"source_ami_filter", "security_group_id"}
 
 
 def test_every_option_is_described() -> None:

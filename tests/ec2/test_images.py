@@ -55,7 +55,7 @@ def test_an_image_is_a_draft_until_it_is_published(cloud: Cloud, machine: Machin
             f"us-east-1/{cloud.build}",
         )
         assert "amibake:expires" in tags
-        assert find_published(cloud.ec2, "us-east-1", {"amibake:app": "shop"}) is None
+        assert find_published(cloud, {"amibake:app": "shop"}) is None
         published = publish(cloud, wait_until_available(cloud, draft), done)
     expected = {**TAGS, "amibake:build": cloud.build, "amibake:state": "published"}
     assert published.tags == expected
@@ -197,20 +197,20 @@ def test_the_newest_published_image_is_found(cloud: Cloud, machine: Machine, mon
     baked(cloud, machine)
     baked(cloud, machine, Builder(ami_name="blog 1"), {**TAGS, "amibake:app": "blog"})
     (blog,) = cloud.ec2.describe_images(Filters=[{"Name": "tag:amibake:app", "Values": ["blog"]}])["Images"]
-    found = find_published(cloud.ec2, "us-east-1", {"amibake:app": "blog"})
+    found = find_published(cloud, {"amibake:app": "blog"})
     assert found is not None
     assert found.id == blog["ImageId"]
     dates = ["2026-01-02T00:00:00.000Z", "2026-03-01T00:00:00.000Z", "2026-02-01T00:00:00.000Z"]
     several = [{**blog, "ImageId": f"ami-0000000{day}", "CreationDate": date} for day, date in enumerate(dates)]
     monkeypatch.setattr(cloud.ec2._client, "describe_images", lambda **_: {"Images": several})  # type: ignore[attr-defined]
-    newest = find_published(cloud.ec2, "us-east-1", {"amibake:app": "blog"})
+    newest = find_published(cloud, {"amibake:app": "blog"})
     assert newest is not None
     assert newest.id == "ami-00000001"
 
 
 def test_no_image_is_none(cloud: Cloud) -> None:
     assert find_by_id(cloud, "ami-00000000") is None
-    assert find_published(cloud.ec2, "us-east-1", {"amibake:app": "shop"}) is None
+    assert find_published(cloud, {"amibake:app": "shop"}) is None
 
 
 def test_a_cloud_of_another_build_finds_nothing_of_this_one(cloud: Cloud, machine: Machine) -> None:

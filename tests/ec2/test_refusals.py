@@ -10,7 +10,9 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 
 from amibake import errors
-from amibake.ec2.cloud import Cloud, client
+from amibake.builder.access import Access
+from amibake.ec2.clients import clients
+from amibake.ec2.cloud import Cloud
 from amibake.ec2.refusals import Translating
 
 Refuse = Callable[..., list[dict[str, Any]]]
@@ -64,26 +66,26 @@ def test_an_endpoint_that_does_not_answer_is_an_error_of_ours(monkeypatch: pytes
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # the discard port: nobody listens
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     session = boto3.Session("test", "test", region_name="eu-west-1")
-    ec2, region = client(session, region=None)
+    made, region = clients(session, Access(), build="b")
     assert region == "eu-west-1"
     monkeypatch.setattr("botocore.retries.standard.time.sleep", lambda _: None)
     with pytest.raises(errors.AmibakeError, match=r"DescribeImages could not be called: .*127\.0\.0\.1:9"):
-        ec2.describe_images()
+        made.ec2(region).describe_images()
 
 
 def test_without_any_region_it_is_the_articles(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
-    assert client(None, region=None)[1] == "us-east-1"
-    assert client(None, region="eu-central-1")[1] == "eu-central-1"
+    assert clients(None, Access(), build="b")[1] == "us-east-1"
+    assert clients(None, Access(region="eu-central-1"), build="b")[1] == "eu-central-1"
 
 
 def test_a_session_and_a_profile_contradict_each_other() -> None:
     with pytest.raises(errors.InvalidOption, match="profile: not together with session="):
-        client(boto3.Session("test", "test"), region=None, profile="other")
+        clients(boto3.Session("test", "test"), Access(profile="other"), build="b")
 
 
 def test_a_profile_that_is_not_there_is_an_option_that_is_wrong() -> None:
     with pytest.raises(errors.InvalidOption, match="could not be found"):
-        client(None, region=None, profile="no-such-profile")
+        clients(None, Access(profile="no-such-profile"), build="b")

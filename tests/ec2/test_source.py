@@ -7,7 +7,8 @@ import pytest
 from amibake.builder import DEBIAN_12, WHEEZY, Builder, ImageFilter
 from amibake.ec2.cloud import Cloud
 from amibake.ec2.instance import run_instance
-from amibake.ec2.source import SourceImage, find_source_image, rendered
+from amibake.ec2.names import rendered
+from amibake.ec2.source import SourceImage, find_source_image
 from amibake.errors import InvalidOption, SourceImageNotFound
 from amibake.strict import StrictEC2
 from amibake.testing.clock import FakeClock
@@ -16,7 +17,7 @@ from amibake.testing.clock import FakeClock
 def test_the_newest_match_of_a_filter_is_taken(cloud: Cloud, strict: StrictEC2, debian: str) -> None:
     strict.add_image(name="debian-12-amd64-2025", owner_id="136693071363", creation_date="2025-01-01T00:00:00+00:00")
     strict.add_image(name="debian-12-amd64-2027", owner_id="000000000666", creation_date="2027-01-01T00:00:00+00:00")
-    found = find_source_image(cloud, DEBIAN_12)
+    found = find_source_image(cloud, DEBIAN_12.on("x86_64"))
     assert (found.id, found.owner, found.is_old) == (debian, "136693071363", False)
 
 
@@ -48,7 +49,7 @@ def test_an_image_that_is_not_ready_is_refused(cloud: Cloud, debian: str, clock:
         find_source_image(cloud, pending)
 
 
-SOURCE = SourceImage("ami-12345678", "debian", "1", "2026-01-01T00:00:00.000Z", ("/dev/xvda",))
+SOURCE = SourceImage("ami-12345678", "debian", "1", "2026-01-01T00:00:00.000Z", ebs_devices=("/dev/xvda",))
 
 
 def test_every_expression_is_of_one_moment(cloud: Cloud, clock: FakeClock) -> None:
@@ -64,7 +65,7 @@ def test_every_expression_is_of_one_moment(cloud: Cloud, clock: FakeClock) -> No
 
 
 def test_what_becomes_too_long_by_being_filled_in_is_refused(cloud: Cloud) -> None:
-    source = SourceImage("ami-12345678", "x" * 128, "1", "2026-01-01T00:00:00.000Z", ())
+    source = SourceImage("ami-12345678", "x" * 128, "1", "2026-01-01T00:00:00.000Z")
     name = "{{ .SourceAMIName }}"
     for description in (name * 2, "für alle"):
         with pytest.raises(InvalidOption, match=r"ami_description: .* up to 255 ASCII characters"):

@@ -1,0 +1,109 @@
+"""Clients of AWS's services for one account, by the user's credentials."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from amibake._version import __version__
+from amibake.builder.access import Access
+from amibake.ec2.refusals import Translating
+from amibake.errors import InvalidOption
+
+if TYPE_CHECKING:
+    from boto3 import Session
+    from botocore.config import Config
+    from mypy_boto3_ec2 import EC2Client
+
+OWN = ("profile", "access_key", "secret_key", "token", "assume_role")
+"""The options that say whose credentials to use, which a session says as well."""
+
+
+@dataclass(frozen=True)
+class Clients:
+    """Makes clients that raise our errors, all by the same credentials and with the same retries."""
+
+    session: Session
+    config: Config
+
+    def ec2(self, region: str) -> EC2Client:
+        """EC2 in a region."""
+        return cast("EC2Client", self.service("ec2", region))
+
+    def service(self, name: str, region: str) -> Any:
+        """Another service, "iam" say."""
+        plain = self.session.client(name, region_name=region, config=self.config)
+        return Translating(plain, service=name, decode=lambda message: self._decoded(message, region))
+
+    def _decoded(self, message: str, region: str) -> str:
+        """What STS makes of an encoded authorization failure message."""
+        sts = self.session.client("sts", region_name=region, config=self.config)
+        return str(sts.decode_authorization_message(EncodedMessage=message)["DecodedMessage"])
+
+
+def clients(session: Session | None, access: Access, *, build: str) -> tuple[Clients, str]:
+    """Clients by the session's credentials, or by those that the options name, and the region to speak to.
+
+    Raises:
+        InvalidOption: options that say whose credentials together with a session, or a profile that does not exist.
+    """
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
+    own = [name for name in OWN if getattr(access, name) is not None]
+    if session is not None and own:
+        raise InvalidOption(*(f"{name}: not together with session=, which has its own credentials" for name in own))
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": access.max_retries + 1},
+        connect_timeout=10,
+        read_timeout=30,
+        user_agent_extra=f"amibake/{__version__}",
+    )
+    try:
+        session = session or boto3.Session(
+            profile_name=access.profile,
+            aws_access_key_id=access.access_key,
+            aws_secret_access_key=access.secret_key,
+            aws_session_token=access.token,
+        )
+        region = access.region or session.region_name or "us-east-1"
+        if access.assume_role is not None:
+            session = _in_role(session, access, build)
+        return Clients(session, config), region
+    except BotoCoreError as error:
+        raise InvalidOption(f"the AWS configuration cannot be used: {error}") from error
+
+
+def _in_role(session: Session, access: Access, build: str) -> Session:
+    """A session in a role, whose credentials are fetched when they are first needed, and again before they expire."""
+    import boto3
+    import botocore.session
+    from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+
+    role = access.assume_role
+    assert role is not None  # noqa: S101 - the caller's condition
+    wanted = {
+        "RoleSessionName": role.session_name or f"amibake-{build}",
+        "DurationSeconds": role.duration_seconds,
+        "ExternalId": role.external_id,
+        "Policy": role.policy,
+        "PolicyArns": [{"arn": arn} for arn in role.policy_arns],
+        "Tags": [{"Key": key, "Value": value} for key, value in role.tags.items()],
+        "TransitiveTagKeys": list(role.transitive_tag_keys),
+    }
+    source = session.get_credentials()
+    if source is None:
+        raise InvalidOption("assume_role: there are no AWS credentials to take it on with")
+    fetcher = AssumeRoleCredentialFetcher(
+        client_creator=session._session.create_client,  # noqa: SLF001 - the fetcher wants botocore's, as boto3 itself does
+        source_credentials=source,
+        role_arn=role.role_arn,
+        extra_args={name: value for name, value in wanted.items() if value},
+    )
+    inner = botocore.session.Session(profile=access.profile)
+    # botocore has no other way in
+    inner._credentials = DeferredRefreshableCredentials(  # type: ignore[attr-defined]  # noqa: SLF001
+        method="assume-role", refresh_using=fetcher.fetch_credentials
+    )
+    return boto3.Session(botocore_session=inner, region_name=session.region_name)
