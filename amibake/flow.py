@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from amibake._version import __version__
-from amibake.builder import Builder, ImageFilter
+from amibake.builder import Builder
 from amibake.ec2 import cloud as ec2
 from amibake.ec2.access import admit_ssh, security_groups, temporary_key_pair
-from amibake.ec2.images import draft_image, publish, wait_until_available
-from amibake.ec2.instance import Machine, builder_instance
-from amibake.ec2.names import rendered
-from amibake.ec2.source import SourceImage, find_source_image
-from amibake.ec2.types import check_architecture, common_architecture, find_types
-from amibake.errors import AmibakeError, InvalidOption, SSHTimeout
+from amibake.ec2.drafts import unless_published
+from amibake.ec2.images import DraftTags, create_image, wait_until_available
+from amibake.ec2.launching import builder_instance
+from amibake.ec2.lookup import Plan, look_up
+from amibake.ec2.profile import temporary_profile
+from amibake.ec2.publication import copy_images, publish
+from amibake.ec2.replacement import delete_old_snapshots, take_names
+from amibake.errors import InvalidOption
 from amibake.events import Emit
 from amibake.host import Provisioner
 from amibake.image import APP, NAME, NODE_ENV, SOURCE_AMI, STAGE, VERSION, Image
 from amibake.interrupts import interruptible
 from amibake.ledger import Ledger
+from amibake.login import Launched, logged_in, login_mistakes, route_to, seen_from, temporary_key
 from amibake.seal import seal
-from amibake.ssh.connect import connect
-from amibake.ssh.host import SSHHost
-from amibake.ssh.keys import KeyPair, make_key_pair
 
 if TYPE_CHECKING:
     from amibake.ec2.cloud import Session
@@ -38,7 +38,7 @@ def bake(
     *,
     session: Session | None = None,
     on_event: Emit | None = None,
-) -> Image:
+) -> Image | Any:  # None only with skip_create_ami, which nobody wants to be asked about
     """Bake an image: launch a builder, provision it, stop it, image it, and remove everything temporary.
 
     Args:
@@ -48,57 +48,69 @@ def bake(
         on_event: Receives what happens as it happens (see `amibake.events`); with None it goes to `logging`.
 
     Returns:
-        The published image. Its `warnings` and `leftovers` say what was not perfect.
+        The published image; its `warnings` and `leftovers` say what was not perfect. None with `skip_create_ami`.
 
     Raises:
         AmibakeError: see `amibake.errors`. No image was published, and what could not be removed is in `.leftovers`.
     """
     steps = check(builder, provisioners)
-    ledger, build, published = Ledger(on_event), secrets.token_hex(8), set[str]()
-    with ledger.signed(build), interruptible(), ExitStack() as unless_published:
-        cloud = ec2.connect(
-            session,
-            build=build,
-            ledger=ledger,
-            access=builder,
-            seconds=builder.max_build_time,
-            tags={NAME: "amibake builder", **builder.run_tags, **({APP: builder.app} if builder.app else {})},
-        )
-        with ledger.step("look up the source image"):
-            types = find_types(cloud, builder)
-            wanted = builder.source_ami
-            if isinstance(wanted, ImageFilter) and wanted.follows_architecture:
-                wanted = wanted.on(common_architecture(types))
-            source = find_source_image(cloud, wanted)
-            check_architecture(types, source)
-            builder = rendered(cloud, builder, source)
+    ledger, build = Ledger(on_event), secrets.token_hex(8)
+    with ledger.signed(build), interruptible(), unless_published() as drafts:
+        cloud = ec2.connect(session, build=build, ledger=ledger, access=builder, seconds=builder.max_build_time)
+        with ledger.step("look up what is needed"):
+            plan = look_up(cloud, builder)
+        builder, tags = plan.builder, _tags(cloud, plan)
         with ExitStack() as temporary:
-            key = make_key_pair(builder.temporary_key_pair_type, comment=f"amibake {build}")
             with ledger.step("launch the builder"):
-                key_name = temporary.enter_context(temporary_key_pair(cloud, key.public))
-                groups = temporary.enter_context(security_groups(cloud, builder))
-                machine = temporary.enter_context(builder_instance(cloud, builder, source, key_name, groups))
-                found = machine.wait_for_address(builder.ssh_interface)
-                address = builder.ssh_host or found
-                admit_ssh(cloud, builder, groups, address)
-            with _host(cloud, builder, source, machine, address, key) as host:
-                for provisioner in steps:
-                    with ledger.step(_name(provisioner)):
-                        provisioner.provision(host)
-                with ledger.step("seal the builder"):
-                    seal(host, key.public, ledger)
-            with ledger.step("stop the builder"):
-                machine.stop()
+                launched = _launch(cloud, plan, temporary)
+            if builder.communicator == "ssh":
+                with logged_in(cloud, plan, launched) as host:
+                    for provisioner in steps:
+                        with ledger.step(_name(provisioner)):
+                            provisioner.provision(host)
+                    with ledger.step("seal the builder"):
+                        seal(host, launched.key.public if launched.key else None, ledger)
+            if builder.skip_create_ami:
+                return None
+            if not builder.is_spot:  # one can't be stopped; it is sealed, which writes everything to its disk
+                with ledger.step("stop the builder"):
+                    launched.machine.stop(builder)
             with ledger.step("make the image"):
-                draft = unless_published.enter_context(
-                    draft_image(cloud, machine, builder, _tags(builder, source), published)
-                )
-                available = wait_until_available(cloud, draft)
+                draft = create_image(cloud, drafts, launched.machine, plan, tags)
+                images = wait_until_available(cloud, {cloud.region: draft})
             with ledger.step("remove what is temporary"):
                 temporary.close()
+        if plan.copies:
+            with ledger.step("copy the image"):
+                images |= copy_images(cloud, drafts, images[cloud.region], plan, tags)
         with ledger.step("publish the image"):
-            image = publish(cloud, available, published)
+            images = take_names(cloud, drafts, images, plan, tags)
+            image = publish(cloud, drafts, {region: images[region] for region in plan.regions}, builder)
+            if builder.force_delete_snapshot:
+                delete_old_snapshots(cloud, plan.taken)
     return replace(image, timings=ledger.timings, warnings=tuple(ledger.warnings), leftovers=tuple(ledger.leftovers))
+
+
+def _launch(cloud: ec2.Cloud, plan: Plan, temporary: ExitStack) -> Launched:
+    """The builder, running, and everything that it takes to get in; all of it goes with `temporary`."""
+    builder, keep = plan.builder, temporary.enter_context
+    cloud = cloud.tagged({NAME: "amibake builder", **builder.run_tags, **({APP: builder.app} if builder.app else {})})
+    key = temporary_key(builder, comment=f"amibake {cloud.build}")
+    key_name = keep(temporary_key_pair(cloud, builder, key.public)) if key else builder.ssh_keypair_name
+    groups = keep(security_groups(cloud, plan.network))
+    profile = keep(temporary_profile(cloud, builder))
+    route = keep(route_to(builder))
+    machine = keep(
+        builder_instance(
+            cloud, builder, plan.source, plan.network, key_name=key_name, group_ids=groups, profile=profile
+        )
+    )
+    behind = builder.ssh_bastion_host is not None
+    found = machine.wait_for_address(builder.ssh_interface, prefer_private=behind)
+    address = builder.ssh_host or found
+    if builder.communicator == "ssh":
+        admit_ssh(cloud, builder, groups, address, seen_from(route, cloud, address))
+    return Launched(machine, address, route, key)
 
 
 def check(builder: Builder, provisioners: Iterable[Provisioner]) -> list[Provisioner]:
@@ -107,7 +119,9 @@ def check(builder: Builder, provisioners: Iterable[Provisioner]) -> list[Provisi
         raise InvalidOption(f"builder: a Builder, not {type(builder).__name__}")
     if not isinstance(provisioners, Iterable):
         raise InvalidOption(f"provisioners: a list of provisioners, not one {type(provisioners).__name__}")
-    steps, mistakes = list(provisioners), list[str]()
+    steps, mistakes = list(provisioners), list(login_mistakes(builder))
+    if builder.communicator == "none" and steps:
+        mistakes.append('provisioners: there is no way to the builder with communicator="none"')
     for number, step in enumerate(steps, start=1):
         if isinstance(step, type) or not isinstance(step, Provisioner):
             name = getattr(step, "__name__", type(step).__name__)
@@ -130,51 +144,14 @@ def _name(provisioner: Provisioner) -> str:
     return kind.__name__ if kind.__str__ is object.__str__ else str(provisioner)
 
 
-@contextmanager
-def _host(
-    cloud: ec2.Cloud, builder: Builder, source: SourceImage, machine: Machine, address: str, key: KeyPair
-) -> Iterator[SSHHost]:
-    """The builder by SSH. When it cannot be reached, the error has what EC2 says of it."""
-    data = {
-        "BuildID": cloud.build,
-        "BuildRegion": cloud.region,
-        "Host": address,
-        "ID": machine.id,
-        "Port": str(builder.ssh_port),
-        "SourceAMI": source.id,
-        "SourceAMIName": source.name,
-        "User": builder.ssh_username,
-    }
-    with ExitStack() as connection:
-        try:
-            with cloud.ledger.step("connect to the builder"):
-                host = connection.enter_context(
-                    connect(
-                        address,
-                        builder.ssh_port,
-                        username=builder.ssh_username,
-                        key=key,
-                        deadline=cloud.deadline,
-                        timeout=builder.ssh_timeout,
-                        emit=cloud.ledger.emit,
-                        alive=machine.check_alive,
-                        data=data,
-                    )
-                )
-        except AmibakeError as error:
-            known = error if type(error) is not AmibakeError else SSHTimeout(error.message, hint=error.hint)
-            known.hint = "\n".join(filter(None, [error.hint, machine.last_words()]))
-            raise known from error.__cause__
-        yield host
-
-
-def _tags(builder: Builder, source: SourceImage) -> dict[str, str]:
-    """The tags of the image and its snapshots: a stable contract."""
+def _tags(cloud: ec2.Cloud, plan: Plan) -> DraftTags:
+    """What the bake's images and their snapshots carry from the call on that makes them: a stable contract."""
+    builder = plan.builder
     ours = {APP: builder.app, STAGE: builder.stage, NODE_ENV: builder.node_env}
-    return {
-        NAME: builder.ami_name,
-        **builder.tags,
+    marks = {
         **{key: value for key, value in ours.items() if value},
-        SOURCE_AMI: source.id,
+        SOURCE_AMI: plan.source.id,
         VERSION: __version__,
     }
+    image = {NAME: builder.ami_name, **builder.tags}
+    return DraftTags(cloud, {**image, **marks}, {**image, **builder.snapshot_tags, **marks}, home=plan.home)

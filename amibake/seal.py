@@ -14,15 +14,15 @@ _OUR_OWN_MACHINE = 3
 _NO_SUDO = 4
 
 
-def seal(host: Host, public_key: str, ledger: Ledger) -> None:
+def seal(host: Host, public_key: str | None, ledger: Ledger) -> None:
     """Run the one script that seals, as root. Where it does not apply, the bake goes on and a warning says so: on the
-    machine that we run on ourselves, and without passwordless sudo.
+    machine that we run on ourselves, and without passwordless sudo. `public_key` is the bake's own, if it has one.
 
     Raises:
         ScriptFailed: it could not do what it should.
     """
     script = resources.files("amibake").joinpath("seal.sh").read_bytes()
-    words = ["sh", "-s", _boot_id(), _machine_identity(), public_key.split()[1]]
+    words = ["sh", "-s", _boot_id(), _machine_identity(), public_key.split()[1] if public_key else ""]
     done = host.run(f"exec {shlex.join(words)}", input=script, capture=True, name="seal the builder")
     if done.status == _OUR_OWN_MACHINE:
         ledger.warn("not sealed: the builder is the machine that this runs on; the bake's key stays authorized")

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Seals a builder. Arguments: our own boot id, the device:inode of our own /etc/machine-id, the bake's public key.
+# Seals a builder. Arguments: our own boot id, the device:inode of our own /etc/machine-id, the bake's public key, or
+# an empty word where it has none.
 # Exits with 3 on our own machine, and with 4 where we are neither root nor may sudo without a password; in both cases
 # nothing was changed.
 set -eu
@@ -20,7 +21,7 @@ as_root sh -euc '
     key=$1 user=$2
     forget() {
         keys=$1/.ssh/authorized_keys
-        [ -f "$keys" ] || return 0
+        [ -n "$key" ] && [ -f "$keys" ] || return 0
         # Written in place: owner, mode and links of the file stay as they are.
         kept=$(grep -v -F -e "$key" "$keys" || true)
         if [ -n "$kept" ]; then printf "%s\n" "$kept" > "$keys"; else : > "$keys"; fi

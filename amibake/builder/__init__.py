@@ -139,9 +139,10 @@ def _mistakes(options: Builder) -> Iterator[str]:
 def _template_mistakes(options: Builder) -> Iterator[str]:
     texts = [(name, getattr(options, name)) for name in TEMPLATES]
     texts += [(name, text) for name in TEMPLATE_TAGS for text in getattr(options, name).values()]
+    variables = {name: value or "" for name, value in options.variables.items()}
     for name, text in texts:
         try:
-            template.check(text)
+            template.check(text, variables)
         except ValueError as error:
             yield f"{name}: {error}"
 

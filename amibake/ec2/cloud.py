@@ -60,6 +60,10 @@ class Cloud:
         """The same bake in another region."""
         return self if region == self.region else replace(self, ec2=self.clients.ec2(region), region=region)
 
+    def tagged(self, tags: Mapping[str, str]) -> Cloud:
+        """The same bake, with other tags for what is temporary."""
+        return replace(self, tags={**tags, **self.marks})
+
     def specification(self, *kinds: ResourceTypeType) -> list[TagSpecificationTypeDef]:
         """The TagSpecifications of a create call for something temporary of these kinds."""
         return [{"ResourceType": kind, "Tags": tag_list(self.tags)} for kind in kinds]

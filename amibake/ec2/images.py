@@ -1,179 +1,175 @@
-"""The image: made as a draft, awaited, published; and found again."""
+"""The image in the build region: made as a draft and awaited; and images found again."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
-from amibake.builder import Builder
-from amibake.ec2.cloud import Cloud, missing, tag_dict, tag_list
+from amibake.builder.devices import ROOT, BlockDevice
+from amibake.ec2.cloud import Cloud, tag_dict, tag_list
+from amibake.ec2.drafts import Drafts, describe, snapshot_ids
 from amibake.ec2.instance import Machine
-from amibake.ec2.resource import CONSISTENCY, eventually, resource, until_removed
-from amibake.errors import AmibakeError, ImageFailed
-from amibake.image import DRAFT, EXPIRES, ORIGIN, PUBLISHED, SOURCE_AMI, STATE, Image
-from amibake.interrupts import held
+from amibake.ec2.resource import CONSISTENCY, eventually
+from amibake.errors import ImageFailed
+from amibake.image import BUILD, DRAFT, ORIGIN, PUBLISHED, SOURCE_AMI, STATE, Image
 from amibake.waiting import Deadline, Pending, wait_for
 
 if TYPE_CHECKING:
-    from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import ImageTypeDef
 
+    from amibake.ec2.lookup import Plan
 
-def draft_image(
-    cloud: Cloud, machine: Machine, builder: Builder, tags: Mapping[str, str], published: Container[str]
-) -> AbstractContextManager[str]:
-    """CreateImage from the stopped builder; yields the image's id at once, while it is pending. It carries all of
-    `tags` from the beginning, and a draft's own. At the end of the block it is removed again with its snapshots, unless
-    it has been `published` meanwhile."""
-    marks = {**tags, **cloud.marks, STATE: DRAFT, ORIGIN: f"{cloud.region}/{cloud.build}"}
+
+@dataclass(frozen=True)
+class DraftTags:
+    """What a bake's images and their snapshots carry while they are drafts, beside the bake's own marks; `home` is the
+    region in which it is decided whether all of them are published."""
+
+    cloud: Cloud
+    image: Mapping[str, str]
+    snapshot: Mapping[str, str]
+    home: str
+
+    def of(self, *, kept: bool, kinds: Iterable[Literal["image", "snapshot"]] = ("image", "snapshot")) -> Any:
+        """The TagSpecifications of a call that makes an image; without a home for one that is not to be `kept`."""
+        marks = {**self.cloud.marks, STATE: DRAFT, **({ORIGIN: f"{self.home}/{self.cloud.build}"} if kept else {})}
+        tags = {"image": self.image, "snapshot": self.snapshot}
+        return [{"ResourceType": kind, "Tags": tag_list({**tags[kind], **marks})} for kind in kinds]
+
+
+def create_image(cloud: Cloud, drafts: Drafts, machine: Machine, plan: Plan, tags: DraftTags) -> str:
+    """CreateImage from the builder, which is stopped or, if it is a spot instance, sealed and synced; answers with the
+    image's id at once, while it is pending. It carries its tags from the beginning."""
+    builder = plan.builder
+    mappings = ami_mappings(builder.ami_block_device_mappings, plan.source.root_device, encrypted=builder.encrypt_boot)
 
     def create() -> str:
         ask = partial(
             cloud.ec2.create_image,
             InstanceId=machine.id,
-            Name=builder.ami_name,
+            Name=plan.names[cloud.region],
             Description=builder.ami_description,
-            NoReboot=True,  # it is stopped; nothing is to start it again
-            TagSpecifications=[{"ResourceType": kind, "Tags": tag_list(marks)} for kind in ("image", "snapshot")],
+            NoReboot=True,  # nothing is to start what is sealed again
+            TagSpecifications=tags.of(kept=cloud.region in plan.regions),
+            **({"BlockDeviceMappings": mappings} if mappings else {}),
         )
         return eventually(cloud, ask, "InvalidInstanceID.NotFound")["ImageId"]
 
-    def find() -> list[str]:
-        found = cloud.ec2.describe_images(Owners=["self"], Filters=cloud.of_this_build())["Images"]
-        return [image["ImageId"] for image in found]
-
-    return resource(
-        cloud,
-        "image",
-        create=create,
-        find=find,
-        release=partial(_remove, cloud),
-        keep=published.__contains__,
-    )
+    volumes = len((machine.describe() or {}).get("BlockDeviceMappings", ()))
+    left_out = sum(device.no_device for device in builder.ami_block_device_mappings)
+    return drafts.make(cloud, create, snapshots=max(volumes - left_out, 0))
 
 
-def _remove(cloud: Cloud, image_id: str) -> None:
-    """Deregister an image, then delete its snapshots: those that it lists, and those of a still pending one, which
-    lists none but has tagged them."""
-    snapshots: set[str] = set()
-
-    def deregister() -> None:
-        image = _describe(cloud.ec2, image_id)
-        tagged = cloud.ec2.describe_snapshots(OwnerIds=["self"], Filters=cloud.of_this_build())["Snapshots"]
-        snapshots.update(snapshot_ids(image or {}), (found["SnapshotId"] for found in tagged))
-        call = partial(cloud.ec2.deregister_image, ImageId=image_id)
-        eventually(cloud, call, "InvalidAMIID.NotFound", releasing=True)
-
-    by_hand = cloud.command("deregister-image", "--delete-associated-snapshots", "--image-id", image_id)
-    cloud.ledger.release("image", image_id, deregister, by_hand)
-    for snapshot in sorted(snapshots):
-        delete = partial(cloud.ec2.delete_snapshot, SnapshotId=snapshot)
-        cloud.ledger.release(
-            "snapshot",
-            snapshot,
-            partial(until_removed, cloud, f"snapshot {snapshot} to be free", delete, "InvalidSnapshot.InUse"),
-            cloud.command("delete-snapshot", "--snapshot-id", snapshot),
-        )
+def ami_mappings(devices: Iterable[BlockDevice], root: str, *, encrypted: bool | None) -> list[dict[str, Any]]:
+    """The BlockDeviceMappings of CreateImage."""
+    return [_mapping(device, root, encrypted=encrypted) for device in devices]
 
 
-def wait_until_available(cloud: Cloud, image_id: str) -> ImageTypeDef:
-    """Wait for a pending image.
+def _mapping(device: BlockDevice, root: str, *, encrypted: bool | None) -> dict[str, Any]:
+    name = root if device.device_name == ROOT else device.device_name
+    if device.no_device:
+        return {"DeviceName": name, "NoDevice": ""}
+    if device.virtual_name:
+        return {"DeviceName": name, "VirtualName": device.virtual_name}
+    ebs = {
+        "VolumeSize": device.volume_size,
+        "VolumeType": device.volume_type,
+        "Iops": device.iops,
+        "Throughput": device.throughput,
+        "Encrypted": device.encrypted if device.encrypted is not None else encrypted or None,
+        "SnapshotId": device.snapshot_id,
+        "DeleteOnTermination": device.delete_on_termination,
+    }
+    return {"DeviceName": name, "Ebs": {key: value for key, value in ebs.items() if value is not None}}
+
+
+def wait_until_available(cloud: Cloud, images: Mapping[str, str]) -> dict[str, ImageTypeDef]:
+    """Wait for pending images, {region: id}, together.
 
     Raises:
-        ImageFailed: EC2 could not make it, and the message has EC2's reason; or it has vanished.
+        ImageFailed: EC2 could not make one, and the message has EC2's reason; or it has vanished.
         WaitTimeout: the bake's time is up.
     """
     known = Deadline(CONSISTENCY)
+    done: dict[str, ImageTypeDef] = {}
 
-    def probe() -> ImageTypeDef | Pending:
-        image = _describe(cloud.ec2, image_id)
-        if image is None:
-            if known.remaining() <= 0:
-                raise ImageFailed(f"image {image_id} has vanished while it was being made")
-            return Pending("unknown")
-        state = image["State"]
-        if state in ("failed", "error", "invalid", "deregistered"):
-            reason = image.get("StateReason", {}).get("Message", "no reason given")
-            raise ImageFailed(f"image {image_id} is {state}: {reason}")
-        return image if state == "available" else Pending(state)
+    def probe() -> dict[str, ImageTypeDef] | Pending:
+        states = []
+        for region in [region for region in images if region not in done]:
+            found = _state(cloud.elsewhere(region), images[region], known)
+            if isinstance(found, Pending):
+                states.append(f"{region}: {found.seen}" if len(images) > 1 else found.seen)
+            else:
+                done[region] = found
+        return Pending(", ".join(states)) if states else {region: done[region] for region in images}
 
-    return wait_for(
-        f"image {image_id} to be available",
-        probe,
-        deadline=Deadline(2 * 3600, within=cloud.deadline),
-        emit=cloud.ledger.emit,
-    )
+    what = " and ".join(f"image {image_id}" for image_id in images.values())
+    return wait_for(f"{what} to be available", probe, deadline=cloud.deadline, emit=cloud.ledger.emit)
 
 
-def publish(cloud: Cloud, image: ImageTypeDef, published: set[str]) -> Image:
-    """Mark a draft, and its snapshots, as published: from that call on nothing of ours removes it again, which its id
-    in `published` says."""
-    resources = [*snapshot_ids(image), image["ImageId"]]
-    with held():
-        _tag_as_published(cloud, resources)
-        published.add(image["ImageId"])
-    try:
-        cloud.ec2.delete_tags(Resources=resources, Tags=[{"Key": EXPIRES}, {"Key": ORIGIN}])
-    except AmibakeError as error:
-        cloud.ledger.warn(f"the tags of a draft stay on {image['ImageId']}: {error.message}")
-    tags = {key: value for key, value in tag_dict(image.get("Tags")).items() if key not in (EXPIRES, ORIGIN)}
-    return as_image({**image, "Tags": tag_list({**tags, STATE: PUBLISHED})}, cloud.region)
+def _state(cloud: Cloud, image_id: str, known: Deadline) -> ImageTypeDef | Pending:
+    image = describe(cloud.ec2, image_id)
+    if image is None:
+        if known.remaining() <= 0:
+            raise ImageFailed(f"image {image_id} has vanished while it was being made")
+        return Pending("unknown")
+    state = image["State"]
+    if state in ("failed", "error", "invalid", "deregistered"):
+        reason = image.get("StateReason", {}).get("Message", "no reason given")
+        raise ImageFailed(f"image {image_id} in {cloud.region} is {state}: {reason}")
+    return image if state == "available" else Pending(state)
 
 
-def _tag_as_published(cloud: Cloud, resources: list[str]) -> None:
-    call = partial(cloud.ec2.create_tags, Resources=resources, Tags=tag_list({STATE: PUBLISHED}))
-    try:
-        eventually(cloud, call, "InvalidAMIID.NotFound", "InvalidSnapshot.NotFound", "InvalidID")
-    except AmibakeError as error:
-        # Where the answer was lost the tag may be there: then the image counts, and must not be taken away again.
-        image = None if error.code else _describe(cloud.ec2, resources[-1])
-        if image is None or tag_dict(image.get("Tags")).get(STATE) != PUBLISHED:
-            raise
-
-
-def as_image(image: ImageTypeDef, region: str) -> Image:
-    """What EC2 says of an image, as ours."""
+def as_image(images: Mapping[str, ImageTypeDef], region: str) -> Image:
+    """What EC2 says of an image and its copies, {region: image}, as ours."""
+    image = images[region]
     tags = tag_dict(image.get("Tags"))
     return Image(
         id=image["ImageId"],
         name=image.get("Name", ""),
         region=region,
-        ids={region: image["ImageId"]},
-        snapshots={region: snapshot_ids(image)},
+        ids={where: one["ImageId"] for where, one in images.items()},
+        snapshots={where: snapshot_ids(one) for where, one in images.items()},
         source_ami=tags.get(SOURCE_AMI, ""),
         tags=tags,
     )
 
 
-def snapshot_ids(image: ImageTypeDef) -> tuple[str, ...]:
-    """The snapshots that an image lists; a pending one lists none."""
-    mappings = image.get("BlockDeviceMappings", [])
-    return tuple(found for mapping in mappings if (found := mapping.get("Ebs", {}).get("SnapshotId")))
-
-
 def find_by_id(cloud: Cloud, image_id: str) -> Image | None:
     """The image with this id, or None where there is none."""
-    found = _describe(cloud.ec2, image_id)
-    return as_image(found, cloud.region) if found else None
+    found = describe(cloud.ec2, image_id)
+    return as_image({cloud.region: found}, cloud.region) if found else None
 
 
 def find_published(cloud: Cloud, tags: Mapping[str, str]) -> Image | None:
     """The newest published image of this account with all these tags."""
-    filters = {"state": "available", f"tag:{STATE}": PUBLISHED, **{f"tag:{key}": value for key, value in tags.items()}}
+    filters = {"state": "available", **{f"tag:{key}": value for key, value in tags.items()}}
     found = cloud.ec2.describe_images(
-        Owners=["self"], Filters=[{"Name": name, "Values": [value]} for name, value in filters.items()]
+        Owners=["self"],
+        Filters=[
+            {"Name": f"tag:{STATE}", "Values": [PUBLISHED, DRAFT]},
+            *({"Name": name, "Values": [value]} for name, value in filters.items()),
+        ],
     )["Images"]
-    newest = max(found, key=lambda image: (image.get("CreationDate", ""), image["ImageId"]), default=None)
-    return as_image(newest, cloud.region) if newest else None
+    newest = sorted(found, key=lambda image: (image.get("CreationDate", ""), image["ImageId"]), reverse=True)
+    image = next((image for image in newest if _is_published(cloud, image)), None)
+    return as_image({cloud.region: image}, cloud.region) if image else None
 
 
-def _describe(ec2: EC2Client, image_id: str) -> ImageTypeDef | None:
-    try:
-        found = ec2.describe_images(ImageIds=[image_id])["Images"]
-    except AmibakeError as error:
-        if missing(error):
-            return None
-        raise
-    return found[0] if found else None
+def _is_published(cloud: Cloud, image: ImageTypeDef) -> bool:
+    """A copy counts from the moment at which the image in its region of origin is marked as published; its own mark
+    follows."""
+    tags = tag_dict(image.get("Tags"))
+    if tags.get(STATE) == PUBLISHED:
+        return True
+    origin, _, build = tags.get(ORIGIN, "").partition("/")
+    if not build or origin == cloud.region:
+        return False
+    asked = {f"tag:{BUILD}": build, f"tag:{STATE}": PUBLISHED}
+    return bool(
+        cloud.elsewhere(origin).ec2.describe_images(
+            Owners=["self"], Filters=[{"Name": name, "Values": [value]} for name, value in asked.items()]
+        )["Images"]
+    )

@@ -1,66 +1,106 @@
-"""Names, descriptions and tags: their template expressions filled in, and a name that is free."""
+"""Names, descriptions and tags: their template expressions filled in, and a name that is free in every region."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from amibake import template, waiting
-from amibake.builder import Builder
+from amibake.builder import TEMPLATE_TAGS, TEMPLATES, Builder
 from amibake.builder.base import tags_mistake
 from amibake.ec2.cloud import Cloud
 from amibake.ec2.source import SourceImage
 from amibake.errors import InvalidOption
 
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import ImageTypeDef
+
 MOST_DESCRIPTION = 255
+
+# What goes on one resource together.
+_TOGETHER = (("tags", "snapshot_tags"), ("run_tags", "run_volume_tags"), ("run_tags", "spot_tags", "fleet_tags"))
 
 
 def rendered(cloud: Cloud, builder: Builder, source: SourceImage) -> Builder:
-    """The builder's options with every template expression filled in, all from the same moment.
+    """The builder's options with every template expression filled in and every date worked out, all from the same
+    moment.
 
     Raises:
-        InvalidOption: the name that comes out is not one that EC2 takes, or an image of this account has it already.
+        InvalidOption: what comes out is not what EC2 takes; all such mistakes in one error.
     """
-    fields = {
+    now = waiting.clock.epoch()
+    fields: dict[str, str | Mapping[str, str]] = {
         "BuildRegion": cloud.region,
         "SourceAMI": source.id,
         "SourceAMICreationDate": source.creation_date,
         "SourceAMIName": source.name,
         "SourceAMIOwner": source.owner,
+        "SourceAMIOwnerName": source.owner_alias,
+        "SourceAMITags": source.tags,
     }
-    epoch = waiting.clock.epoch()
+    variables = {name: value for name, value in builder.variables.items() if value is not None}
+    mistakes: list[str] = []
 
-    def fill(text: str) -> str:
-        return template.render(text, epoch=epoch, fields=fields)
+    def fill(option: str, text: str) -> str:
+        try:
+            return template.render(text, epoch=now, fields=fields, variables=variables)
+        except ValueError as error:
+            mistakes.append(f"{option}: {error}")
+            return text
 
-    name = fill(builder.ami_name)
-    if not re.fullmatch(r"[A-Za-z0-9()\[\] ./'@_-]{3,128}", name):
-        raise InvalidOption(
-            f"ami_name: {name!r} is not a name for an image",
-            hint="3 to 128 letters, digits, spaces and ( ) [ ] . / - ' @ _; "
-            "{{ … | clean_resource_name }} replaces the others.",
+    update: dict[str, Any] = {name: fill(name, getattr(builder, name)) for name in TEMPLATES}
+    for name in TEMPLATE_TAGS:
+        update[name] = {key: fill(name, text) for key, text in getattr(builder, name).items()}
+    if builder.deprecate_after is not None:
+        update["deprecate_at"] = datetime.fromtimestamp(now, UTC) + builder.deprecate_after
+    filled = builder.model_copy(update=update)
+    mistakes += _mistakes(filled, now)
+    if mistakes:
+        raise InvalidOption(*dict.fromkeys(mistakes))
+    return filled
+
+
+def _mistakes(builder: Builder, now: float) -> Iterator[str]:
+    if not re.fullmatch(r"[A-Za-z0-9()\[\] ./'@_-]{3,128}", builder.ami_name):
+        yield (
+            f"ami_name: {builder.ami_name!r} is not a name for an image: 3 to 128 letters, digits, spaces and "
+            "( ) [ ] . / - ' @ _; {{ … | clean_resource_name }} replaces the others"
         )
-    description, tags = fill(builder.ami_description), {key: fill(value) for key, value in builder.tags.items()}
+    description = builder.ami_description
     if len(description) > MOST_DESCRIPTION or not description.isascii():
-        raise InvalidOption(f"ami_description: {description!r}: EC2 takes up to {MOST_DESCRIPTION} ASCII characters")
-    if mistake := tags_mistake(tags):
-        raise InvalidOption(f"tags: {mistake}")
-    if taken := _called(cloud, name):
-        raise InvalidOption(
-            f"ami_name: {taken} is called {name!r} already in {cloud.region}",
-            hint="Names are unique in an account and region; {{timestamp}} in the name makes it so.",
-        )
-    return builder.model_copy(
-        update={
-            "ami_name": name,
-            "ami_description": description,
-            "tags": tags,
-        }
-    )
+        yield f"ami_description: {description!r}: EC2 takes up to {MOST_DESCRIPTION} ASCII characters"
+    for names in _TOGETHER:
+        for end in range(1, len(names) + 1):
+            tags = {key: value for name in names[:end] for key, value in getattr(builder, name).items()}
+            if mistake := tags_mistake(tags):
+                yield f"{names[end - 1]}: {mistake}"
+                break
+    if builder.deprecate_at is not None and builder.deprecate_at.timestamp() <= now:
+        yield f"deprecate_at: {builder.deprecate_at.isoformat()} has passed"
 
 
-def _called(cloud: Cloud, name: str) -> str | None:
-    """The id of the account's image of this name. Brackets are looked for by ?, since not every EC2 takes them for
-    what they are."""
+def find_taken(cloud: Cloud, name: str, regions: Iterable[str]) -> dict[str, ImageTypeDef]:
+    """The account's images that are called so already, {region: image}."""
+    found = {region: _called(cloud.elsewhere(region), name) for region in regions}
+    return {region: image for region, image in found.items() if image is not None}
+
+
+def _called(cloud: Cloud, name: str) -> ImageTypeDef | None:
+    """The account's image of this name. Brackets are looked for by ?, since not every EC2 takes them for what they
+    are."""
     pattern = re.sub(r"[\[\]]", "?", name)
     found = cloud.ec2.describe_images(Owners=["self"], Filters=[{"Name": "name", "Values": [pattern]}])["Images"]
-    return next((image["ImageId"] for image in found if image.get("Name") == name), None)
+    return next((image for image in found if image.get("Name") == name), None)
+
+
+def check_regions(cloud: Cloud, builder: Builder) -> None:
+    """Raises InvalidOption for a region to copy to that the account does not have."""
+    if not builder.ami_regions:
+        return
+    enabled = {region.get("RegionName") for region in cloud.ec2.describe_regions()["Regions"]}
+    if lacking := [region for region in builder.ami_regions if region not in enabled]:
+        raise InvalidOption(
+            f"ami_regions: {', '.join(lacking)}: not enabled in this account, or there is no such region"
+        )

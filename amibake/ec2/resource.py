@@ -28,29 +28,37 @@ def resource(
     release: Callable[[str], None],
     keep: Callable[[str], bool] = lambda _: False,
 ) -> Iterator[str]:
-    """Make something and yield its id; in the end `release` it, unless it is to be `keep`t.
-
-    `create` is not interrupted by a first signal. When its answer was lost, and when EC2 says that there is one
-    already (the answer to a first try was lost, and the call repeated), `find` looks for what carries this build's tag.
-    """
+    """Make something and yield its id; in the end `release` it, unless it is to be `keep`t."""
     ids: list[str] = []
     try:
-        with held():
-            ids.append(_create(cloud, kind, create, find))
-        cloud.ledger.created(kind, ids[0])
-        yield ids[0]
-    except AmibakeError as error:
-        if not ids and not error.code:  # EC2 has not said no, so there may be one
-            _find(cloud, kind, find, ids)
-        raise
-    except BaseException:
-        if not ids:
-            _find(cloud, kind, find, ids)
-        raise
+        yield make(cloud, kind, create=create, find=find, ids=ids)
     finally:
         for found in ids:
             if not keep(found):
                 release(found)
+
+
+def make(cloud: Cloud, kind: str, *, create: Callable[[], str], find: Callable[[], list[str]], ids: list[str]) -> str:
+    """Make something; its id is the answer, and in `ids` by then, whatever is raised.
+
+    `create` is not interrupted by a first signal. When its answer was lost, and when EC2 says that there is one
+    already (the answer to a first try was lost, and the call repeated), `find` looks for what carries this build's tag.
+    """
+    made: list[str] = []
+    try:
+        with held():
+            made.append(_create(cloud, kind, create, find))
+            ids.extend(made)
+        cloud.ledger.created(kind, made[0])
+    except AmibakeError as error:
+        if not made and not error.code:  # EC2 has not said no, so there may be one
+            _find(cloud, kind, find, ids)
+        raise
+    except BaseException:
+        if not made:
+            _find(cloud, kind, find, ids)
+        raise
+    return made[0]
 
 
 def _create(cloud: Cloud, kind: str, create: Callable[[], str], find: Callable[[], list[str]]) -> str:

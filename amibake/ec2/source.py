@@ -33,6 +33,8 @@ class SourceImage:
     ebs_devices: tuple[str, ...] = ()
     encrypted_devices: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
+    is_billed: bool = False
+    """Whether something is paid for with it: product codes, or a licence that is included."""
 
     @property
     def is_old(self) -> bool:
@@ -76,6 +78,7 @@ def _as_source(image: ImageTypeDef) -> SourceImage:
         ebs_devices=tuple(disks),
         encrypted_devices=tuple(name for name, ebs in disks.items() if ebs.get("Encrypted")),
         tags=tag_dict(image.get("Tags")),
+        is_billed=bool(image.get("ProductCodes")) or image.get("UsageOperation", "RunInstances") != "RunInstances",
     )
 
 

@@ -1,0 +1,162 @@
+"""The images of a bake while nobody counts on them: drafts, which are removed again unless they get published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from amibake.ec2.cloud import Cloud, missing
+from amibake.ec2.resource import eventually, make, until_removed
+from amibake.errors import AmibakeError, WaitTimeout
+from amibake.interrupts import held
+from amibake.waiting import Deadline, Pending, wait_for
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import ImageTypeDef
+
+LATE = 60.0
+"""Seconds after an image was deregistered while it was pending in which snapshots of it may still show."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An image that this bake has made in `cloud`'s region; `snapshots` is how many it has or will have."""
+
+    cloud: Cloud
+    id: str
+    snapshots: int
+
+
+@dataclass
+class Drafts:
+    """All images that a bake has made, and which of them are `published`, by id, with their snapshots."""
+
+    made: list[Draft] = field(default_factory=list)
+    published: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def make(self, cloud: Cloud, create: Callable[[], str], *, snapshots: int) -> str:
+        """Make an image that is to have so many snapshots; answers with its id at once, while it is pending."""
+        known = {draft.id for draft in self.made}
+        ids: list[str] = []
+
+        def find() -> list[str]:
+            found = cloud.ec2.describe_images(Owners=["self"], Filters=cloud.of_this_build())["Images"]
+            return [image["ImageId"] for image in found if image["ImageId"] not in known]
+
+        try:
+            return make(cloud, "image", create=create, find=find, ids=ids)
+        finally:
+            self.made += [Draft(cloud, found, snapshots) for found in ids]
+
+
+@contextmanager
+def unless_published() -> Iterator[Drafts]:
+    """The drafts of a bake. In the end those that are not published are removed, with their snapshots, in all
+    regions."""
+    drafts = Drafts()
+    try:
+        yield drafts
+    finally:
+        with held():
+            remove([draft for draft in drafts.made if draft.id not in drafts.published], drafts.published)
+
+
+def remove(drafts: Collection[Draft], published: Mapping[str, tuple[str, ...]]) -> None:
+    """Deregister all of them, then delete their snapshots, which are found by their tag: a pending image lists none,
+    and for a moment after it was deregistered there may be more of them."""
+    left = list(drafts)
+    spared = {snapshot for kept in published.values() for snapshot in kept}
+    try:
+        gone = [draft for draft in drafts if _deregister(draft)]
+        for cloud in {draft.cloud.region: draft.cloud for draft in drafts}.values():
+            here = [draft for draft in drafts if draft.cloud.region == cloud.region]
+            if all(draft in gone for draft in here):  # the snapshots of one that is still there can't be told apart
+                _delete_snapshots(cloud, spared, expected=max(draft.snapshots for draft in here))
+            left = [draft for draft in left if draft not in here]
+    except BaseException:
+        for draft in left:
+            draft.cloud.ledger.left(f"perhaps image {draft.id}, or snapshots of it", _by_hand(draft))
+        raise
+
+
+def deregister(cloud: Cloud, image_id: str, *, releasing: bool = True) -> None:
+    """Deregister an image, after taking away its protection against that."""
+    image = describe(cloud.ec2, image_id)
+    if image and image.get("DeregistrationProtection", "disabled").startswith("enabled"):
+        cloud.ec2.disable_image_deregistration_protection(ImageId=image_id)
+    call = partial(cloud.ec2.deregister_image, ImageId=image_id)
+    eventually(cloud, call, "InvalidAMIID.NotFound", releasing=releasing)
+
+
+def _by_hand(draft: Draft) -> str:
+    return draft.cloud.command("deregister-image", "--delete-associated-snapshots", "--image-id", draft.id)
+
+
+def _deregister(draft: Draft) -> bool:
+    """Answers with whether it is gone."""
+    cloud, gone = draft.cloud, list[bool]()
+
+    def call() -> None:
+        try:
+            deregister(cloud, draft.id)
+        except AmibakeError as error:
+            if error.code != "InvalidAMIID.Unavailable":  # EC2's word for one that is deregistered
+                raise
+        gone.append(True)
+
+    cloud.ledger.release("image", draft.id, call, _by_hand(draft))
+    return bool(gone)
+
+
+def _delete_snapshots(cloud: Cloud, spared: Collection[str], *, expected: int) -> None:
+    done: set[str] = set()
+
+    def probe() -> Pending | None:
+        found = cloud.ec2.describe_snapshots(OwnerIds=["self"], Filters=cloud.of_this_build())["Snapshots"]
+        for snapshot in sorted({one["SnapshotId"] for one in found}.difference(spared, done)):
+            _delete_snapshot(cloud, snapshot)
+            done.add(snapshot)
+        return None if len(done) >= expected else Pending(f"{len(done)} of {expected}")
+
+    what = "the snapshots of an image that was given up"
+    try:
+        wait_for(what, probe, deadline=Deadline(LATE), emit=cloud.ledger.emit)
+    except WaitTimeout:
+        return  # so there are no more
+    except AmibakeError as error:
+        filters = f"Name=tag:amibake:build,Values={cloud.build}"
+        cloud.ledger.left(
+            f"perhaps snapshots of build {cloud.build} ({error.message})",
+            cloud.command("describe-snapshots", "--owner-ids", "self", "--filters", filters),
+        )
+
+
+def _delete_snapshot(cloud: Cloud, snapshot: str) -> None:
+    delete = partial(cloud.ec2.delete_snapshot, SnapshotId=snapshot)
+    cloud.ledger.release(
+        "snapshot",
+        snapshot,
+        partial(until_removed, cloud, f"snapshot {snapshot} to be free", delete, "InvalidSnapshot.InUse"),
+        cloud.command("delete-snapshot", "--snapshot-id", snapshot),
+    )
+
+
+def snapshot_ids(image: ImageTypeDef) -> tuple[str, ...]:
+    """The snapshots that an image lists; a pending one lists none."""
+    mappings = image.get("BlockDeviceMappings", [])
+    return tuple(found for mapping in mappings if (found := mapping.get("Ebs", {}).get("SnapshotId")))
+
+
+def describe(ec2: EC2Client, image_id: str) -> ImageTypeDef | None:
+    """What EC2 says of an image, or None where it knows of none."""
+    try:
+        found = ec2.describe_images(ImageIds=[image_id])["Images"]
+    except AmibakeError as error:
+        if missing(error):
+            return None
+        raise
+    return found[0] if found else None

@@ -1,0 +1,125 @@
+"""Everything that can be found out before anything is made: the end of a bake with a mistake in its options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from amibake.builder import Builder, ImageFilter
+from amibake.ec2.cloud import Cloud
+from amibake.ec2.names import check_regions, find_taken, rendered
+from amibake.ec2.network import Network, find_network
+from amibake.ec2.replacement import check_taken, provisional
+from amibake.ec2.request import check_devices
+from amibake.ec2.source import SourceImage, find_source_image
+from amibake.ec2.types import Types, check_architecture, common_architecture, find_types
+from amibake.errors import InvalidOption
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import ImageTypeDef
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a bake works with.
+
+    Attributes:
+        builder: The options, with every template expression filled in.
+        source: The image that the builder is launched from.
+        network: Where it is launched.
+        region: The build region.
+        regions: Where the image is to be in the end. It is decided in the first of them, its home, whether all are
+            published.
+        names: What the image is called at first, {region: name}, the build region included.
+        taken: The images that have the name and are to make way, {region: image}.
+    """
+
+    builder: Builder
+    source: SourceImage
+    network: Network
+    region: str
+    regions: tuple[str, ...]
+    names: Mapping[str, str]
+    taken: Mapping[str, ImageTypeDef]
+
+    @property
+    def home(self) -> str:
+        """The first of `regions`."""
+        return self.regions[0]
+
+    @property
+    def copies(self) -> tuple[str, ...]:
+        """The regions that get a copy."""
+        return tuple(region for region in self.regions if region != self.region)
+
+
+def look_up(cloud: Cloud, builder: Builder) -> Plan:
+    """Find everything that the options name.
+
+    Raises:
+        InvalidOption: with every mistake that could be found.
+        SourceImageNotFound: there is no such source image.
+    """
+    found = _Mistakes()
+    types = found.collect(lambda: find_types(cloud, builder))
+    network = found.collect(lambda: find_network(cloud, builder))
+    found.collect(lambda: check_regions(cloud, builder))
+    source = found.collect(lambda: _find_source(cloud, builder, types))
+    filled = source and found.collect(lambda: rendered(cloud, builder, source))
+    taken: dict[str, ImageTypeDef] = {}
+    if source and types:
+        found.collect(lambda: check_architecture(types, source))
+    if source:
+        found.collect(lambda: check_devices(builder, source))
+    wanted = _regions(builder, cloud.region)
+    if source and filled and not found.errors:
+        taken = find_taken(cloud, filled.ami_name, wanted)
+        found.collect(lambda: check_taken(filled, source, taken))
+    found.raise_them()
+    assert source  # noqa: S101 - without one there was a mistake
+    assert filled  # noqa: S101
+    assert network  # noqa: S101
+    unnamed = {*taken, *({cloud.region} - set(wanted))}
+    names = {
+        region: provisional(filled.ami_name, cloud.build) if region in unnamed else filled.ami_name
+        for region in (cloud.region, *wanted)
+    }
+    return Plan(filled, source, network, cloud.region, wanted, names, taken)
+
+
+def _regions(builder: Builder, build_region: str) -> tuple[str, ...]:
+    copies = tuple(region for region in dict.fromkeys(builder.ami_regions) if region != build_region)
+    return copies if builder.skip_save_build_region else (build_region, *copies)
+
+
+def _find_source(cloud: Cloud, builder: Builder, types: Types | None) -> SourceImage | None:
+    wanted = builder.source_ami
+    if isinstance(wanted, ImageFilter) and wanted.follows_architecture:
+        if types is None:
+            return None
+        wanted = wanted.on(common_architecture(types))
+    return find_source_image(cloud, wanted)
+
+
+class _Mistakes:
+    """Collects mistakes of options from look-ups that do not depend on each other."""
+
+    def __init__(self) -> None:
+        self.errors: list[InvalidOption] = []
+
+    def collect(self, find: Callable[[], T]) -> T | None:
+        try:
+            return find()
+        except InvalidOption as error:
+            self.errors.append(error)
+            return None
+
+    def raise_them(self) -> None:
+        if len(self.errors) == 1:
+            raise self.errors[0]
+        if self.errors:
+            hints = dict.fromkeys(error.hint for error in self.errors if error.hint)
+            raise InvalidOption(*(line for error in self.errors for line in error.mistakes), hint="\n".join(hints))
