@@ -7,8 +7,10 @@
 Machines may stand behind the instances: see `Machines`.
 """
 
+from amibake.strict.faults import Fault
 from amibake.strict.machines import Ingress, Launch, Machines
+from amibake.strict.record import Request
 from amibake.strict.work import Delays, Executor
 from amibake.strict.world import StrictEC2
 
-__all__ = ["Delays", "Executor", "Ingress", "Launch", "Machines", "StrictEC2"]
+__all__ = ["Delays", "Executor", "Fault", "Ingress", "Launch", "Machines", "Request", "StrictEC2"]

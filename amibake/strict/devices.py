@@ -31,6 +31,7 @@ class Device:
             "DeleteOnTermination": self.delete_on_termination,
             "Encrypted": self.encrypted,
             "Iops": self.iops,
+            "KmsKeyId": self.kms_key_id if self.encrypted else None,
             "SnapshotId": self.snapshot.id if with_snapshot and self.snapshot else None,
             "Throughput": self.throughput,
             "VolumeSize": self.size,
@@ -79,6 +80,6 @@ def _merged(known: Device | None, name: str, ebs: dict[str, Any], get_snapshot: 
         iops=ebs.get("Iops", device.iops),
         throughput=ebs.get("Throughput", device.throughput),
         encrypted=bool(ebs.get("Encrypted", device.encrypted) or (snapshot and snapshot.encrypted)),
-        kms_key_id=ebs.get("KmsKeyId", device.kms_key_id),
+        kms_key_id=ebs.get("KmsKeyId") or device.kms_key_id or (snapshot.kms_key_id if snapshot else None),
         delete_on_termination=ebs.get("DeleteOnTermination", device.delete_on_termination),
     )

@@ -1,31 +1,24 @@
-"""Images that take their time, have unique names, and snapshots of what was really captured."""
+"""Images that take their time, and what becomes of them."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from dataclasses import replace
-from types import SimpleNamespace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from moto.ec2.exceptions import EC2ClientError, InvalidAMIIdError, MalformedAMIIdError
-from moto.ec2.models import EC2Backend, ec2_backends
+from moto.ec2.models import EC2Backend
 from moto.ec2.models import amis as hooked
-from moto.ec2.models.elastic_block_store import Snapshot
 from moto.ec2.models.instances import StateReason
-from moto.ec2.utils import convert_tag_spec, random_ami_id, random_snapshot_id
+from moto.ec2.utils import random_ami_id
 
-from amibake.strict.devices import Device, planned
-from amibake.strict.tags import check_count
+from amibake.strict.devices import Device
+from amibake.strict.lifecycle import DATE, Protection
 from amibake.strict.work import Phase
 
 if TYPE_CHECKING:
-    from amibake.strict.instances import Instance
+    pass
 
-# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html
-NAME = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}")
-NO_VOLUME = "vol-ffffffff"  # what EC2 shows where the volume is none of ours
-IMAGED_STATES = ("running", "stopping", "stopped")
 INHERITED = (
     "architecture",
     "boot_mode",
@@ -35,7 +28,10 @@ INHERITED = (
     "kernel_id",
     "platform",
     "root_device_name",
+    "platform_details",
     "sriov",
+    "tpm_support",
+    "usage_operation",
     "virtualization_type",
 )
 
@@ -44,10 +40,14 @@ class Ami(hooked.Ami):
     """moto's image, with the state taken from the current phase and the devices from what was captured."""
 
     __module__ = hooked.__name__  # moto's metaclass reads the service's name from it
+    codes: list[str]
+    """Product codes."""
 
     def __init__(self, ec2_backend: Any, *, source: Any = None, **kwargs: Any) -> None:
         self.world = ec2_backend.world
         self.state_reason: Any = None
+        self.state_reason_then: Any = None
+        """What is to be shown once it has failed."""
         self.captured = False
         self.devices: tuple[Device, ...] = ()
         kwargs = {"virtualization_type": "hvm", "hypervisor": "xen", "root_device_type": "ebs"} | kwargs
@@ -58,6 +58,16 @@ class Ami(hooked.Ami):
         self.image_location = f"{self.owner_id}/{self.name}"
         self.ena_support = True
         self.imds_support: str | None = None
+        self.tpm_support: str | None = None
+        self.usage_operation = "RunInstances"
+        self.platform_details = "Linux/UNIX"
+        self.source_image_id: str | None = None
+        self.source_image_region: str | None = None
+        self.deprecate_at: datetime | None = None
+        """In UTC."""
+        self.protection = Protection()
+        self.keeps_snapshots = False
+        """Its snapshots stay, in error, when it fails."""
         for attribute in INHERITED if source else ():
             setattr(self, attribute, getattr(source, attribute))
         ec2_backend.amis[self.id] = self
@@ -72,6 +82,31 @@ class Ami(hooked.Ami):
         self.phase = Phase.settled(state)
 
     @property
+    def product_codes(self) -> list[dict[str, str]]:
+        """As DescribeImages shows them."""
+        return [{"ProductCodeId": code, "ProductCodeType": "marketplace"} for code in self.codes]
+
+    @product_codes.setter
+    def product_codes(self, codes: Any) -> None:
+        self.codes = list(codes)
+
+    @property
+    def sriov_net_support(self) -> str | None:
+        """The same as `sriov`, by the name that answers use."""
+        sriov: str | None = self.sriov
+        return sriov
+
+    @property
+    def deprecation_time(self) -> str | None:
+        """As DescribeImages shows it."""
+        return f"{self.deprecate_at:{DATE}}" if self.deprecate_at else None
+
+    @property
+    def deregistration_protection(self) -> str:
+        """In EC2's words."""
+        return self.protection.shown
+
+    @property
     def block_device_mappings(self) -> list[dict[str, Any]]:
         """No snapshot is named before the image is available."""
         ready = self.state not in {"pending", "failed"}
@@ -82,25 +117,58 @@ class Ami(hooked.Ami):
         """Those that back the devices."""
         return [device.snapshot for device in self.devices if device.snapshot]
 
-    def fail(self, why: str) -> None:
-        """It will never be available; the disk is forgotten."""
+    @property
+    def made_snapshots(self) -> list[Any]:
+        """Those that were made for it; others that back it are older."""
+        return [snapshot for snapshot in self.snapshots if snapshot.from_ami == self.id]
+
+    def enter(self, phase: Phase, wrong: str | None = None) -> None:
+        """Begin to be made, and its snapshots with it. What is `wrong`, or the failure that a test has ordered, shows
+        at the end."""
+        fault = self.world.image_fault(self.ec2_backend.region_name)
+        if reason := wrong or (fault and fault.reason):
+            phase = replace(phase, after="failed")
+            self.state_reason_then = StateReason(reason, "Server.InternalError" if fault else "Client.InvalidKmsKey")
+            self.keeps_snapshots = bool(fault and fault.leave_snapshots)
+        self.phase = phase
+        for snapshot in self.made_snapshots:
+            after = "error" if phase.after == "failed" else "completed"
+            snapshot.phase = replace(phase, after=after, failed="error")
+
+    def fail(self, why: str, *, drop: bool = True) -> None:
+        """It will never be available; the disk is forgotten, and its snapshots vanish unless they are not to `drop`."""
         self.phase = Phase.settled("failed")
         self.state_reason = StateReason(why, "Client.InstanceTerminated")
         self.disk = None
+        for snapshot in self.made_snapshots:
+            snapshot.disk = None
+            if drop:
+                self.ec2_backend.drop_snapshot(snapshot)
         self.instance.discard(self)
 
     def settle(self) -> None:
         """Show what has become of the image: the snapshots of an available one, the reason of a failed one."""
         if self.state == "available":
-            for snapshot in self.snapshots:
-                if snapshot.from_ami == self.id:
-                    self.ec2_backend.snapshots.setdefault(snapshot.id, snapshot)
-        elif self.state == "failed" and self.phase.error:
-            self.state_reason = StateReason(f"Server.InternalError: {self.phase.error}", "Server.InternalError")
-            self.disk = None
+            for snapshot in self.made_snapshots:
+                self.ec2_backend.show_snapshot(snapshot)
+        elif self.state == "failed" and not self.state_reason:
+            self._show_failure()
+
+    def _show_failure(self) -> None:
+        error = f"Server.InternalError: {self.phase.error}"
+        self.state_reason = self.state_reason_then or StateReason(error, "Server.InternalError")
+        self.disk = None
+        for snapshot in self.made_snapshots:
+            snapshot.disk = None
+            if self.keeps_snapshots:
+                self.ec2_backend.show_snapshot(snapshot)
+            else:
+                self.ec2_backend.drop_snapshot(snapshot)
 
     def get_filter_value(self, filter_name: str, method_name: str | None = None) -> Any:
-        """Adds the creation date and the block devices to what moto can filter by."""
+        """Adds the creation date, product codes and the block devices to what moto can filter by."""
+        if filter_name == "product-code":
+            return self.codes
         if filter_name == "creation-date":
             return f"{self.creation_date:%Y-%m-%dT%H:%M:%S}.000Z"
         if filter_name.startswith("block-device-mapping."):
@@ -112,7 +180,7 @@ class Ami(hooked.Ami):
 
 
 class Images(EC2Backend):
-    """The images of one account in one region."""
+    """The images of one account in one region, once they are there."""
 
     def _load_amis(self) -> None:
         """Starts without moto's catalogue: there are the images that were added."""
@@ -127,169 +195,31 @@ class Images(EC2Backend):
         matching = super().describe_images(**kwargs)  # moto would drop filters and owners beside ids
         return [image for image in matching if not ami_ids or image.id in ami_ids]
 
-    def capture_image(self, instance_id: str, request: dict[str, Any]) -> Ami:
-        """CreateImage, with the request's parameters."""
-        instance = self.get_instance(instance_id)
-        if instance.state not in IMAGED_STATES:
-            message = (
-                f"Invalid value '{instance_id}' for instanceId. "
-                "Instance is not in state 'running' or 'stopping' or 'stopped'"
-            )
-            raise EC2ClientError("InvalidParameterValue", message)
-        self._check_name(request["Name"])
-        requested = request.get("BlockDeviceMappings", [])
-        volumes = {name: block.volume_id for name, block in instance.get_block_device_mapping}
-        attached = self._attached(instance)
-        _check_overrides(attached, requested)
-        devices = planned(attached, requested, self.get_snapshot)
-        tags = _tags(request)
-        image = Ami(self, instance=instance, source=instance.image, **_described(request))
-        image.root_device_name, image.ena_support = instance.root_device_name, instance.ena_support
-        image.sriov = instance.sriov_net_support
-        note = f"Created by CreateImage({instance_id}) for {image.id}"
-        image.devices = tuple(
-            self.snapped(image, device, note, volumes[device.name]) if device.name in volumes else device
-            for device in devices
-        )
-        instance.capture(image)
-        _tag(image, tags)
-        return image
-
-    def copy_image_from(self, source: Any, request: dict[str, Any]) -> Ami:
-        """CopyImage: snapshots of its own, encrypted where asked for, on the disk of the original."""
-        self._check_name(request["Name"])
-        if source.state != "available":
-            raise EC2ClientError("InvalidAMIID.Unavailable", f"The image ID '{source.id}' is not available")
-        tags = _tags(request)
-        if request.get("CopyImageTags"):
-            tags["image"] = {tag["key"]: tag["value"] for tag in source.get_tags()} | tags.get("image", {})
-            check_count(tags["image"])
-        image = Ami(self, source=source, **_described({"Description": source.description} | request))
-        image.disk = source.disk
-        encrypted, key = bool(request.get("Encrypted")), request.get("KmsKeyId")
-        note = f"Copied for DestinationAmi {image.id} from SourceAmi {source.id}"
-        for device in source.devices:
-            copied = replace(device, encrypted=device.encrypted or encrypted, kms_key_id=key or device.kms_key_id)
-            image.devices += (self.snapped(image, copied, note) if device.snapshot else copied,)
-        due = self.world.clock() + self.world.delays.available
-        image.phase = Phase(during="pending", after="available", due=due)
-        _tag(image, tags)
-        return image
-
-    def register_image_of(self, request: dict[str, Any]) -> Ami:
-        """RegisterImage, for a root device that has a snapshot."""
-        self._check_name(request["Name"])
-        root = request.get("RootDeviceName", "/dev/sda1")
-        devices = planned((), request.get("BlockDeviceMappings", []), self.get_snapshot)
-        snapshot = next((device.snapshot for device in devices if device.name == root), None)
-        if not snapshot:
-            message = f"The request must contain a snapshot for the root device {root}"
-            raise EC2ClientError("MissingParameter", message)
-        tags = _tags(request)
-        details = {"architecture": request.get("Architecture", "i386"), "root_device_name": root}
-        image = Ami(self, **details, **_described(request))
-        image.virtualization_type = request.get("VirtualizationType", "paravirtual")
-        image.ena_support = bool(request.get("EnaSupport"))
-        image.disk, image.devices = snapshot.disk, devices
-        _tag(image, tags)
+    def own_image(self, image_id: str) -> Any:
+        """Refuses one that is not there, and one of somebody else."""
+        image = self.describe_images(ami_ids=[image_id])[0]
+        if image.owner_id != self.account_id:
+            raise EC2ClientError("AuthFailure", f"Not authorized for image:{image_id}")
         return image
 
     def deregister_image(self, ami_id: str, *, with_snapshots: bool = False) -> None:
-        """Refuses an image of somebody else. A pending one is never heard of again."""
-        image = self.amis.get(ami_id)
-        if image and image.owner_id != self.account_id:
-            raise EC2ClientError("AuthFailure", f"Not authorized for image:{ami_id}")
+        """Refuses an image of somebody else, and a protected one. A pending one is never heard of again, but for
+        its snapshots: they stay, and may yet be seen only later. With the image go the snapshots that it lists
+        and no other image has."""
+        image = self.own_image(ami_id) if ami_id in self.amis else None
+        if image:
+            image.protection.check(ami_id, self.world.now())
+        listed = image.snapshots if image and with_snapshots and image.state not in {"pending", "failed"} else ()
         if image and image.state == "pending" and image.source_instance_id:
-            image.fail("deregistered")
+            image.fail("deregistered", drop=False)
         super().deregister_image(ami_id)
-        for snapshot in image.snapshots if image and with_snapshots else ():
-            self.snapshots.pop(snapshot.id, None)
-        self._release(image.disk)
-
-    def delete_snapshot(self, snapshot_id: str) -> Any:
-        """Refuses one that an image is made of, in moto's words."""
-        for image in self.amis.values():
-            if any(snapshot.id == snapshot_id for snapshot in image.snapshots):
-                message = f"The snapshot {snapshot_id} is currently in use by {image.id}"
-                raise EC2ClientError("InvalidSnapshot.InUse", message)
-        snapshot = super().delete_snapshot(snapshot_id)
-        self._release(getattr(snapshot, "disk", None))
-        return snapshot
+        for snapshot in listed:
+            if not self.images_of(snapshot.id):
+                self.drop_snapshot(snapshot)
+        self.release_disk(image.disk if image else None)
 
     def settle(self) -> None:
         """Bring the books up to what has happened since the last request."""
         for image in list(self.amis.values()):
             image.settle()
-
-    def _check_name(self, name: str) -> None:
-        if not NAME.fullmatch(name):
-            message = (
-                "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, "
-                "'(', ')', '.', '-', '/', '_', ' ', '[', ']', '\\'' and '@'"
-            )
-            raise EC2ClientError("InvalidAMIName.Malformed", message)
-        for image in self.amis.values():
-            if image.name == name and image.owner_id == self.account_id:
-                message = f"AMI name {name} is already in use by AMI {image.id}"
-                raise EC2ClientError("InvalidAMIName.Duplicate", message)
-
-    def _attached(self, instance: Instance) -> tuple[Device, ...]:
-        blocks = [(name, block, self.get_volume(block.volume_id)) for name, block in instance.get_block_device_mapping]
-        return tuple(
-            Device(
-                name=name,
-                size=volume.size,
-                type=volume.volume_type,
-                iops=volume.iops,
-                throughput=volume.throughput,
-                encrypted=volume.encrypted,
-                kms_key_id=volume.kms_key_id,
-                delete_on_termination=block.delete_on_termination,
-            )
-            for name, block, volume in blocks
-        )
-
-    def snapped(self, image: Ami, device: Device, note: str, volume_id: str = NO_VOLUME) -> Device:
-        """The device with a snapshot for the image; clients see it once the image is available."""
-        volume = SimpleNamespace(id=volume_id, size=device.size)
-        facts = (device.encrypted, device.kms_key_id, image.owner_id, image.id)
-        snapshot = Snapshot(self, random_snapshot_id(), volume, note, *facts)
-        snapshot.disk = image.disk
-        return replace(device, snapshot=snapshot)
-
-    def _release(self, disk: str | None) -> None:
-        """Have a disk forgotten once no image and no snapshot of any region needs it."""
-        backends = [backend for _, _, backend in ec2_backends.iter_backends()]
-        users = [user for backend in backends for user in (*backend.amis.values(), *backend.snapshots.values())]
-        if disk and all(getattr(user, "disk", None) != disk for user in users):
-            self.world.later(self.world.lane, lambda: self.world.machines.delete_image(disk))
-
-
-def _described(request: dict[str, Any]) -> dict[str, Any]:
-    return {"name": request["Name"], "description": request.get("Description", "")}
-
-
-def _tags(request: dict[str, Any]) -> dict[str, dict[str, str]]:
-    tags: dict[str, dict[str, str]] = convert_tag_spec(request.get("TagSpecifications", []))
-    return tags
-
-
-def _tag(image: Ami, tags: dict[str, dict[str, str]]) -> None:
-    image.add_tags(tags.get("image", {}))
-    for snapshot in image.snapshots:
-        snapshot.add_tags(tags.get("snapshot", {}))
-
-
-def _check_overrides(attached: Iterable[Device], requested: Iterable[dict[str, Any]]) -> None:
-    """CreateImage can change neither the size nor the encryption of what the instance has (API_CreateImage)."""
-    known = {device.name: device for device in attached}
-    for mapping in requested:
-        device, ebs = known.get(mapping["DeviceName"]), mapping.get("Ebs") or {}
-        if not device:
-            continue
-        if (
-            ebs.get("VolumeSize", device.size) != device.size
-            or ebs.get("Encrypted", device.encrypted) != device.encrypted
-        ):
-            message = f"The size and the encryption of {device.name} are those of the instance's volume"
-            raise EC2ClientError("InvalidBlockDeviceMapping", message)
+        self.show_snapshots()

@@ -189,7 +189,7 @@ class Instance(hooked.Instance):
         running = self.state == "running"
         due = self.world.clock() + self.world.delays.available
         work = self._later(partial(self._capture, image, running=running))
-        image.phase = Phase(during="pending", after="available", due=due, work=work, failed="failed")
+        image.enter(Phase(during="pending", after="available", due=due, work=work, failed="failed"))
         if running:
             self._later(self._restart)
 

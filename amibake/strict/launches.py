@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from moto.ec2.exceptions import EC2ClientError
@@ -12,30 +11,23 @@ from moto.ec2.models import EC2Backend
 from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS, INSTANCE_TYPES
 
 from amibake.strict.devices import Device, planned
+from amibake.strict.idempotency import Answered
 from amibake.strict.machines import Launch
 
 USER_DATA_LIMIT = 16384
 SHUTDOWN_BEHAVIOURS = ("stop", "terminate")
 
 
-@dataclass(frozen=True)
-class Launched:
-    """What a client token stands for."""
-
-    request: str
-    reservation: Any
+class Launched(Answered):
+    """What the client token of a launch stands for."""
 
     def again(self, request: str) -> Any:
-        """The reservation, if the same is asked for and any of its instances is left."""
-        if request != self.request:
-            message = (
-                "Arguments on this idempotent request are inconsistent with arguments used in previous request(s)."
-            )
-            raise EC2ClientError("IdempotentParameterMismatch", message)
-        if all(instance.state == "terminated" for instance in self.reservation.instances):
+        """The answer, if the same is asked for and any of its instances is left."""
+        answer = super().again(request)
+        if all(instance.state == "terminated" for instance in answer.result.instances):
             message = "The client token you have provided is associated with an instance that has been terminated."
             raise EC2ClientError("IdempotentInstanceTerminated", message)
-        return self.reservation
+        return answer
 
 
 class Launches(EC2Backend):

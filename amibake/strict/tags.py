@@ -56,7 +56,7 @@ def check_request(action: str, params: Mapping[str, Any]) -> None:
     if action == "CreateTags":
         _check_tags(params.get("Tags", ()))
     if action in DESCRIBING:
-        _check_description(params.get("Description", ""))
+        check_description(params.get("Description", ""))
 
 
 def check_count(tags: Mapping[str, str]) -> None:
@@ -83,7 +83,8 @@ def _check_tags(tags: Iterable[Mapping[str, str]]) -> None:
     check_count(seen)
 
 
-def _check_description(text: str) -> None:
+def check_description(text: str) -> None:
+    """Raises EC2ClientError for a description that is too long or beyond ASCII."""
     invalid = f"Value ({text}) for parameter description is invalid."
     if len(text) > DESCRIPTION_LIMIT:
         raise _invalid(f"{invalid} It exceeds {DESCRIPTION_LIMIT} characters")

@@ -20,14 +20,21 @@ from moto.ec2.models import instances as instances_module
 from moto.ec2.responses import EC2Response
 
 from amibake.errors import AmibakeError
-from amibake.strict.devices import Device
+from amibake.strict.catalogue import Catalogue
+from amibake.strict.faults import Faults
 from amibake.strict.groups import Groups, ingress_of
-from amibake.strict.images import Ami, Images
+from amibake.strict.idempotency import Answered
+from amibake.strict.images import Images
 from amibake.strict.imaginary import ImaginaryMachines
+from amibake.strict.imaging import Imaging
 from amibake.strict.instances import Instance
-from amibake.strict.launches import Launched, Launches
+from amibake.strict.launches import Launches
+from amibake.strict.lifecycle import Lifecycle
 from amibake.strict.machines import Machines
+from amibake.strict.record import Record
 from amibake.strict.requests import Response
+from amibake.strict.sharing import Sharing
+from amibake.strict.snapshots import ImageSnapshot, Snapshots
 from amibake.strict.transitions import Transitions
 from amibake.strict.work import Delays, Executor, Lane, Work
 
@@ -36,18 +43,19 @@ MORE_INSTANCE_FILTERS = {"client-token": "client_token", "instance-lifecycle": "
 ZERO_DELAYS = Delays()
 
 
-class Backend(Launches, Transitions, Images, Groups, EC2Backend):
+class Backend(Launches, Transitions, Imaging, Lifecycle, Sharing, Images, Snapshots, Groups, EC2Backend):
     """moto's books of one account in one region, kept strictly."""
 
     world: StrictEC2
 
     def __init__(self, region_name: str, account_id: str) -> None:
+        self.unseen: dict[str, ImageSnapshot] = {}
         super().__init__(region_name, account_id)
-        self.launched: dict[str, Launched] = {}
-        """By client token."""
+        self.answered: dict[tuple[str, str], Answered] = {}
+        """By action and client token."""
 
 
-class StrictEC2:
+class StrictEC2(Catalogue, Faults, Record):
     """moto's EC2, as strict as the real one, while the `with` block lasts.
 
     It works under `moto.mock_aws()` (enter that first: it empties moto's books) and in a process that serves a
@@ -59,6 +67,9 @@ class StrictEC2:
         clock: Seconds, from any origin.
         delays: What EC2's own slowness adds to the machines'.
         executor: What runs the work of the machines; by default 16 threads, ended with the block.
+        epoch: The date, as seconds since 1970, by which images are deprecated and protected.
+        late_snapshots: How many seconds after CreateImage or CopyImage its snapshots begin to show, pending, unless
+            their image is available before. They show also if it has been deregistered meanwhile.
 
     Raises:
         AmibakeError: On entering, when another one is installed.
@@ -71,10 +82,16 @@ class StrictEC2:
         clock: Callable[[], float] = time.monotonic,
         delays: Delays = ZERO_DELAYS,
         executor: Executor | None = None,
+        epoch: Callable[[], float] = time.time,
+        late_snapshots: float = 0.0,
     ) -> None:
+        Faults.__init__(self)
+        Record.__init__(self)
         self.machines: Machines = machines or ImaginaryMachines()
         self.clock = clock
         self.delays = delays
+        self.epoch = epoch
+        self.late_snapshots = late_snapshots
         self.account_id: str = DEFAULT_ACCOUNT_ID
         """The account of clients whose credentials moto does not know."""
         self.lane = Lane()
@@ -104,44 +121,9 @@ class StrictEC2:
     ) -> None:
         self._undo.close()
 
-    def add_image(
-        self,
-        *,
-        name: str,
-        owner_id: str,
-        architecture: str = "x86_64",
-        root_device_name: str = "/dev/xvda",
-        root_volume_gib: int = 8,
-        creation_date: datetime | str | None = None,
-        description: str = "",
-        image_id: str | None = None,
-        region: str = "us-east-1",
-        ena_support: bool = True,
-    ) -> str:
-        """Put an image that everybody can launch into the catalogue, and answer with its id.
-
-        The machines know its disk by that id. `creation_date` is now by default; ISO 8601 as text,
-        and without a zone UTC.
-        """
-        with self.changing():
-            backend = ec2_backends[self.account_id][region]
-            image = Ami(
-                backend,
-                ami_id=image_id,
-                name=name,
-                owner_id=owner_id,
-                architecture=architecture,
-                root_device_name=root_device_name,
-                creation_date=_utc(creation_date),
-                description=description,
-                public=True,
-            )
-            image.ena_support = ena_support
-            root = Device(name=root_device_name, size=root_volume_gib, type="gp3", iops=3000, throughput=125)
-            image.devices = (backend.snapped(image, root, description),)
-            image.settle()
-            added: str = image.id
-            return added
+    def now(self) -> datetime:
+        """The date, in UTC."""
+        return datetime.fromtimestamp(self.epoch(), UTC)
 
     @contextmanager
     def changing(self) -> Iterator[None]:
@@ -195,9 +177,3 @@ def _threads(undo: ExitStack) -> ThreadPoolExecutor:
     pool = ThreadPoolExecutor(MACHINE_THREADS, "machine")
     undo.callback(pool.shutdown, cancel_futures=True)
     return pool
-
-
-def _utc(date: datetime | str | None) -> datetime | None:
-    if isinstance(date, str):
-        date = datetime.fromisoformat(date)
-    return date.astimezone(UTC) if date and date.tzinfo else date

@@ -80,7 +80,9 @@ def in_process(*, region: str = "us-east-1", username: str = "admin", delays: De
         undo.enter_context(mock.patch.dict(os.environ, environment, clear=True))
         undo.enter_context(moto.mock_aws())
         slow = delays or Delays(running=4.0, stopped=6.0, terminated=5.0, available=30.0)
-        ec2 = undo.enter_context(StrictEC2(machines, clock=clock.now, delays=slow, executor=_AtOnce()))
+        ec2 = undo.enter_context(
+            StrictEC2(machines, clock=clock.now, epoch=clock.epoch, delays=slow, executor=_AtOnce())
+        )
         undo.enter_context(mock.patch.object(waiting, "clock", clock))
         undo.enter_context(mock.patch.object(dial, "dial", machines.dial))
         source = ec2.add_image(name="debian-12-amd64-20250316-2053", owner_id=_DEBIAN, region=region)

@@ -7,6 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
@@ -79,6 +80,10 @@ class Workshop:
     def clock(self) -> float:
         return self.now
 
+    def epoch(self) -> float:
+        """1 January 2026 as the clock says 1000."""
+        return 1_767_225_600 + self.now - 1000
+
     def submit(self, fn: Callable[[], None], /) -> None:
         self._waiting.append(fn)
         if not self.closed:
@@ -114,6 +119,19 @@ class Cloud:
         """As DescribeImages shows it."""
         return self.ec2.describe_images(ImageIds=[image_id])["Images"][0]
 
+    def stopped(self, **changes: Any) -> str:
+        """An instance that was run and stopped; its id."""
+        instance = self.run(**changes)
+        self.shop.now += 1
+        self.ec2.stop_instances(InstanceIds=[instance])
+        return instance
+
+    def bake(self, name: str = "img", instance: str | None = None, **changes: Any) -> str:
+        """CreateImage, of a fresh instance by default; the image's id."""
+        source = instance or self.stopped()
+        image: str = self.ec2.create_image(InstanceId=source, Name=name, **changes)["ImageId"]
+        return image
+
     def refusal(self, operation: str, **request: Any) -> tuple[str, str]:
         """Code and message of the error with which EC2 refuses this."""
         with pytest.raises(ClientError) as caught:
@@ -122,10 +140,22 @@ class Cloud:
         return error["Code"], error["Message"]
 
 
+def client(service: str, region: str) -> Any:
+    """One that can reach no real account, and that retries nothing."""
+    config = Config(retries={"total_max_attempts": 1})
+    return boto3.client(service, region_name=region, aws_access_key_id="x", aws_secret_access_key="x", config=config)
+
+
 @pytest.fixture(scope="session")
 def ec2() -> Any:
-    """A client that can reach no real account: made once, since that takes longer than a test."""
-    return boto3.client("ec2", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    """Made once, since that takes longer than a test."""
+    return client("ec2", "us-east-1")
+
+
+@pytest.fixture(scope="session")
+def ireland() -> Any:
+    """The same in another region."""
+    return client("ec2", "eu-west-1")
 
 
 @pytest.fixture
@@ -138,5 +168,6 @@ def delays() -> Delays:
 def cloud(delays: Delays, ec2: Any) -> Iterator[Cloud]:
     """A strict EC2 with one image in it."""
     machines, shop = NotingMachines(), Workshop()
-    with mock_aws(), StrictEC2(machines, clock=shop.clock, delays=delays, executor=shop) as strict:
+    strict = StrictEC2(machines, clock=shop.clock, epoch=shop.epoch, delays=delays, executor=shop)
+    with mock_aws(), strict:
         yield Cloud(strict, machines, shop, ec2)

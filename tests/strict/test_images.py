@@ -44,13 +44,13 @@ class TestCreateImage:
         shown = cloud.describe_image(image)
         assert (shown["State"], shown["Description"]) == ("pending", "what it is")
         assert "SnapshotId" not in devices_of(cloud, image)["/dev/xvda"]
-        assert own_snapshots(cloud) == []
+        assert [each["State"] for each in own_snapshots(cloud)] == ["pending"]
         cloud.shop.now += 60
         shown = cloud.describe_image(image)
         assert shown["State"] == "available"
         (snapshot,) = own_snapshots(cloud)
         assert devices_of(cloud, image)["/dev/xvda"]["SnapshotId"] == snapshot["SnapshotId"]
-        assert snapshot["VolumeSize"] == 8
+        assert (snapshot["State"], snapshot["VolumeSize"]) == ("completed", 8)
         assert cloud.machines.told("create_image") == [("create_image", instance, image)]
 
     def test_is_pending_while_the_machine_works(self, cloud: Any) -> None:
@@ -107,8 +107,50 @@ class TestCreateImage:
         cloud.ec2.deregister_image(ImageId=image)
         cloud.shop.now += 100
         assert cloud.refusal("describe_images", ImageIds=[image])[0] == "InvalidAMIID.NotFound"
+        (orphan,) = own_snapshots(cloud)
+        cloud.ec2.delete_snapshot(SnapshotId=orphan["SnapshotId"])
         assert own_snapshots(cloud) == []
         assert cloud.machines.told("delete_image") == [("delete_image", image)]
+
+    def test_snapshots_of_one_deregistered_while_pending_may_show_later(self, cloud: Any) -> None:
+        cloud.strict.late_snapshots = 20.0
+        tags = [{"ResourceType": "snapshot", "Tags": [{"Key": "build", "Value": "7"}]}]
+        image = image_of(cloud, stopped(cloud), TagSpecifications=tags)
+        cloud.ec2.deregister_image(ImageId=image, DeleteAssociatedSnapshots=True)
+        of_the_build = [{"Name": "tag:build", "Values": ["7"]}]
+        assert cloud.ec2.describe_snapshots(Filters=of_the_build)["Snapshots"] == []
+        cloud.shop.now += 20
+        (late,) = cloud.ec2.describe_snapshots(Filters=of_the_build)["Snapshots"]
+        cloud.ec2.delete_snapshot(SnapshotId=late["SnapshotId"])
+        cloud.shop.now += 100
+        assert own_snapshots(cloud) == []
+
+    def test_late_snapshots_show_with_their_image_at_the_latest(self, cloud: Any) -> None:
+        cloud.strict.late_snapshots = 500.0
+        image_of(cloud, stopped(cloud))
+        assert own_snapshots(cloud) == []
+        cloud.shop.now += 60
+        assert [each["State"] for each in own_snapshots(cloud)] == ["completed"]
+
+    @pytest.mark.parametrize("leave_snapshots", [True, False])
+    def test_one_can_be_made_to_fail(self, cloud: Any, leave_snapshots: bool) -> None:
+        fault = cloud.strict.fail_images("no luck", times=1, leave_snapshots=leave_snapshots)
+        image = image_of(cloud, stopped(cloud))
+        assert cloud.describe_image(image)["State"] == "pending"
+        cloud.shop.now += 60
+        shown = cloud.describe_image(image)
+        assert (shown["State"], shown["StateReason"]["Message"]) == ("failed", "no luck")
+        assert "SnapshotId" not in shown["BlockDeviceMappings"][0]["Ebs"]
+        left = own_snapshots(cloud)
+        assert [each["State"] for each in left] == (["error"] if leave_snapshots else [])
+        cloud.ec2.deregister_image(ImageId=image)
+        for each in left:
+            cloud.ec2.delete_snapshot(SnapshotId=each["SnapshotId"])
+        assert cloud.machines.told("create_image", "delete_image") == []
+        assert fault.met == 1
+        image_of(cloud, stopped(cloud))
+        cloud.shop.now += 60
+        assert len(own_snapshots(cloud)) == 1
 
     def test_a_pending_instance_cannot_be_imaged(self, cloud: Any) -> None:
         cloud.shop.closed = True
@@ -332,6 +374,37 @@ class TestDescribe:
             cloud.strict.add_image(name=f"image {number}", owner_id="136693071363")
         pages = cloud.ec2.get_paginator("describe_images").paginate(PaginationConfig={"PageSize": 2})
         assert [len(page["Images"]) for page in pages] == [2, 2, 1]
+
+    def test_base_images_of_all_kinds(self, cloud: Any) -> None:
+        image = cloud.strict.add_image(
+            name="windows",
+            owner_id="136693071363",
+            virtualization_type="paravirtual",
+            boot_mode="legacy-bios",
+            root_device_type="instance-store",
+            sriov_net_support=None,
+            imds_support="v2.0",
+            encrypted=True,
+            kms_key_id="alias/theirs",
+            product_codes=["abc"],
+            usage_operation="RunInstances:0002",
+            platform_details="Windows",
+            tags={"a": "b"},
+        )
+        shown = cloud.describe_image(image)
+        assert (shown["VirtualizationType"], shown["BootMode"]) == ("paravirtual", "legacy-bios")
+        assert (shown["RootDeviceType"], shown["ImdsSupport"]) == ("instance-store", "v2.0")
+        assert (shown["UsageOperation"], shown["PlatformDetails"]) == ("RunInstances:0002", "Windows")
+        assert shown["ProductCodes"] == [{"ProductCodeId": "abc", "ProductCodeType": "marketplace"}]
+        assert shown["Tags"] == [{"Key": "a", "Value": "b"}]
+        assert "SriovNetSupport" not in shown
+        ebs = shown["BlockDeviceMappings"][0]["Ebs"]
+        assert (ebs["Encrypted"], ebs["KmsKeyId"]) == (True, "alias/theirs")
+        usual = cloud.describe_image(cloud.image)
+        assert (usual["UsageOperation"], usual["PlatformDetails"]) == ("RunInstances", "Linux/UNIX")
+        assert (usual["SriovNetSupport"], usual.get("ProductCodes", [])) == ("simple", [])
+        by_code = [{"Name": "product-code", "Values": ["abc"]}]
+        assert [each["ImageId"] for each in cloud.ec2.describe_images(Filters=by_code)["Images"]] == [image]
 
     def test_ids_that_are_not_there(self, cloud: Any) -> None:
         assert cloud.refusal("describe_images", ImageIds=["nonsense"])[0] == "InvalidAMIID.Malformed"

@@ -34,11 +34,9 @@ class TestKeyPairs:
 
 class TestWhatMotoLacks:
     def test_is_an_invalid_action(self, cloud: Any) -> None:
-        code, message = cloud.refusal(
-            "enable_image_deprecation", ImageId=cloud.image, DeprecateAt="2027-01-01T00:00:00Z"
-        )
+        code, message = cloud.refusal("enable_fast_launch", ImageId=cloud.image)
         assert code == "InvalidAction"
-        assert "EnableImageDeprecation" in message
+        assert "EnableFastLaunch" in message
 
     @pytest.mark.parametrize("operation", ["describe_instances", "describe_images"])
     def test_or_an_invalid_filter(self, cloud: Any, operation: str) -> None:
