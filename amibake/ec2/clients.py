@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from amibake._version import __version__
@@ -25,6 +25,7 @@ class Clients:
 
     session: Session
     config: Config
+    _made: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
 
     def ec2(self, region: str) -> EC2Client:
         """EC2 in a region."""
@@ -32,8 +33,12 @@ class Clients:
 
     def service(self, name: str, region: str) -> Any:
         """Another service, "iam" say."""
-        plain = self.session.client(name, region_name=region, config=self.config)
-        return Translating(plain, service=name, decode=lambda message: self._decoded(message, region))
+        if (name, region) not in self._made:
+            plain = self.session.client(name, region_name=region, config=self.config)
+            self._made[name, region] = Translating(
+                plain, service=name, decode=lambda message: self._decoded(message, region)
+            )
+        return self._made[name, region]
 
     def _decoded(self, message: str, region: str) -> str:
         """What STS makes of an encoded authorization failure message."""

@@ -69,25 +69,29 @@ def look_up(cloud: Cloud, builder: Builder) -> Plan:
     found.collect(lambda: check_regions(cloud, builder))
     source = found.collect(lambda: _find_source(cloud, builder, types))
     filled = source and found.collect(lambda: rendered(cloud, builder, source))
-    taken: dict[str, ImageTypeDef] = {}
     if source and types:
         found.collect(lambda: check_architecture(types, source))
     if source:
         found.collect(lambda: check_devices(builder, source))
-    wanted = _regions(builder, cloud.region)
-    if source and filled and not found.errors:
-        taken = find_taken(cloud, filled.ami_name, wanted)
-        found.collect(lambda: check_taken(filled, source, taken))
+    plan = None
+    if source and filled and network:
+        plan = found.collect(lambda: make_plan(cloud, filled, source, network))
     found.raise_them()
-    assert source  # noqa: S101 - without one there was a mistake
-    assert filled  # noqa: S101
-    assert network  # noqa: S101
-    unnamed = {*taken, *({cloud.region} - set(wanted))}
+    assert plan  # noqa: S101 - without one there was a mistake
+    return plan
+
+
+def make_plan(cloud: Cloud, builder: Builder, source: SourceImage, network: Network) -> Plan:
+    """Names that are free, for options without template expressions. Raises InvalidOption when there are none."""
+    regions = _regions(builder, cloud.region)
+    taken = find_taken(cloud, builder.ami_name, regions)
+    check_taken(builder, source, taken)
+    unnamed = {*taken, *({cloud.region} - set(regions))}
     names = {
-        region: provisional(filled.ami_name, cloud.build) if region in unnamed else filled.ami_name
-        for region in (cloud.region, *wanted)
+        region: provisional(builder.ami_name, cloud.build) if region in unnamed else builder.ami_name
+        for region in (cloud.region, *regions)
     }
-    return Plan(filled, source, network, cloud.region, wanted, names, taken)
+    return Plan(builder, source, network, cloud.region, regions, names, taken)
 
 
 def _regions(builder: Builder, build_region: str) -> tuple[str, ...]:

@@ -154,7 +154,8 @@ def _tags(request: dict[str, Any]) -> dict[str, dict[str, str]]:
 def _tag(image: Ami, tags: dict[str, dict[str, str]]) -> None:
     image.add_tags(tags.get("image", {}))
     for snapshot in image.snapshots:
-        snapshot.add_tags(tags.get("snapshot", {}))
+        if snapshot.from_ami == image.id:  # of the others, only those that the call makes
+            snapshot.add_tags(tags.get("snapshot", {}))
 
 
 def _check_overrides(attached: Iterable[Device], requested: Iterable[dict[str, Any]]) -> None:

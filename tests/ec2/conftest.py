@@ -11,6 +11,7 @@ from moto import mock_aws
 
 from amibake import waiting
 from amibake.ec2.cloud import Cloud, connect
+from amibake.ec2.instance import Machine, run_instance
 from amibake.events import Event
 from amibake.ledger import Ledger
 from amibake.strict import Delays, StrictEC2
@@ -40,7 +41,7 @@ def strict(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Strict
     }.items():
         monkeypatch.setenv(name, value)
     delays = Delays(running=7, stopped=17, available=41, terminated=9)
-    with mock_aws(), StrictEC2(clock=clock.now, delays=delays, executor=AtOnce()) as strict:
+    with mock_aws(), StrictEC2(clock=clock.now, epoch=clock.epoch, delays=delays, executor=AtOnce()) as strict:
         yield strict
 
 
@@ -60,6 +61,16 @@ def debian(strict: StrictEC2) -> str:
     return strict.add_image(
         name="debian-12-amd64-20260101-1", owner_id="136693071363", creation_date="2026-01-01T00:00:00+00:00"
     )
+
+
+@pytest.fixture
+def machine(cloud: Cloud, debian: str, clock: FakeClock) -> Machine:
+    """A stopped builder."""
+    machine = run_instance(cloud, {"ImageId": debian, "InstanceType": "t3.micro"})
+    clock.sleep(10)
+    cloud.ec2.stop_instances(InstanceIds=[machine.id])
+    clock.sleep(20)
+    return machine
 
 
 @pytest.fixture

@@ -1,0 +1,417 @@
+"""Publication: in all regions or in none, whatever is refused, fails or dies meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from amibake.ec2.cloud import Cloud, tag_dict
+from amibake.ec2.images import find_published
+from amibake.ec2.instance import Machine
+from amibake.ec2.publication import _JUST_MADE
+from amibake.errors import AmibakeError, ImageFailed, InvalidOption, NotAuthorized
+from amibake.events import Event, Waiting
+from amibake.strict import StrictEC2
+from amibake.testing.clock import FakeClock
+from tests.ec2.baking import TAGS, bake, baking
+
+HOME, *COPIES = REGIONS = ("us-east-1", "eu-west-1", "us-west-2")
+EVERYWHERE = {
+    "ami_regions": COPIES,
+    "ami_users": ["210987654321"],
+    "snapshot_users": ["210987654321"],
+    "imds_support": "v2.0",
+    "deprecate_at": "2027-01-31T00:00:00Z",
+    "deregistration_protection": True,
+}
+
+
+def images(cloud: Cloud) -> dict[str, dict[str, dict[str, str]]]:
+    """{region: {image id: its tags}}."""
+    return {
+        region: {
+            image["ImageId"]: tag_dict(image.get("Tags"))
+            for image in cloud.elsewhere(region).ec2.describe_images(Owners=["self"])["Images"]
+        }
+        for region in REGIONS
+    }
+
+
+def snapshots(cloud: Cloud) -> dict[str, list[dict[str, Any]]]:
+    """{region: the snapshots of this build}."""
+    return {
+        region: [
+            dict(one)
+            for one in cloud.elsewhere(region).ec2.describe_snapshots(OwnerIds=["self"], Filters=cloud.of_this_build())[
+                "Snapshots"
+            ]
+        ]
+        for region in REGIONS
+    }
+
+
+def assert_nothing_is_left(cloud: Cloud) -> None:
+    assert images(cloud) == {region: {} for region in REGIONS}
+    assert snapshots(cloud) == {region: [] for region in REGIONS}
+    assert cloud.ledger.leftovers == []
+
+
+def found(cloud: Cloud) -> dict[str, bool]:
+    """{region: whether the published image is found there}."""
+    return {region: find_published(cloud.elsewhere(region), TAGS) is not None for region in REGIONS}
+
+
+def test_copies_are_made_side_by_side_and_are_the_same_image_everywhere(cloud: Cloud, machine: Machine) -> None:
+    before = cloud.deadline.remaining()
+    image = bake(cloud, machine, {"team": "web"}, ami_regions=["us-west-2", "eu-west-1", "us-east-1", "us-west-2"])
+    assert before - cloud.deadline.remaining() < 2.5 * 41  # two rounds of what EC2 takes for an image, not three
+    assert list(image.ids) == ["us-east-1", "us-west-2", "eu-west-1"]
+    assert (image.region, image.id) == ("us-east-1", image.ids["us-east-1"])
+    expected = {**TAGS, "team": "web", "amibake:build": cloud.build, "amibake:state": "published"}
+    assert images(cloud) == {region: {image.ids[region]: expected} for region in REGIONS}
+    for region, ours in snapshots(cloud).items():
+        assert tuple(one["SnapshotId"] for one in ours) == image.snapshots[region]
+        assert [tag_dict(one["Tags"]) for one in ours] == [expected]
+    assert found(cloud) == dict.fromkeys(REGIONS, True)
+
+
+def test_snapshots_have_tags_of_their_own(cloud: Cloud, machine: Machine) -> None:
+    bake(cloud, machine, tags={"team": "web"}, snapshot_tags={"team": "disk"}, ami_regions=COPIES)
+    assert {tags["team"] for tagged in images(cloud).values() for tags in tagged.values()} == {"web"}
+    assert {tag_dict(one["Tags"])["team"] for ours in snapshots(cloud).values() for one in ours} == {"disk"}
+
+
+@pytest.mark.parametrize("region", COPIES)
+def test_a_copy_that_fails_leaves_nothing_in_any_region(
+    cloud: Cloud, machine: Machine, strict: StrictEC2, region: str
+) -> None:
+    strict.fail_images(region=region, reason="Client.InvalidKey: the key is gone")
+    with pytest.raises(ImageFailed, match=rf"in {region} is failed: .*the key is gone"):
+        bake(cloud, machine, **EVERYWHERE)
+    assert_nothing_is_left(cloud)
+
+
+@pytest.mark.parametrize("region", COPIES)
+def test_a_copy_that_is_refused_leaves_nothing_in_any_region(
+    cloud: Cloud, machine: Machine, strict: StrictEC2, region: str
+) -> None:
+    strict.refuse("CopyImage", region=region)
+    with pytest.raises(NotAuthorized, match="CopyImage"):
+        bake(cloud, machine, **EVERYWHERE)
+    assert_nothing_is_left(cloud)
+
+
+def test_ctrl_c_during_the_copy_leaves_nothing_in_any_region(
+    cloud: Cloud, machine: Machine, strict: StrictEC2, events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strict.late_snapshots = 20.0
+
+    def interrupt(event: Event) -> None:
+        if isinstance(event, Waiting) and "eu-west-1: pending" in event.seen:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(cloud.ledger, "emit", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        bake(cloud, machine, **EVERYWHERE)
+    assert_nothing_is_left(cloud)
+
+
+PUBLICATION_CALLS = (
+    "ModifyImageAttribute",
+    "ModifySnapshotAttribute",
+    "EnableImageDeprecation",
+    "EnableImageDeregistrationProtection",
+    "CreateTags",
+)
+
+
+@pytest.mark.parametrize("action", PUBLICATION_CALLS)
+@pytest.mark.parametrize("region", REGIONS)
+def test_a_publication_that_is_refused_anywhere_before_the_end_leaves_nothing(
+    cloud: Cloud, machine: Machine, strict: StrictEC2, action: str, region: str
+) -> None:
+    if action == "CreateTags" and region != HOME:
+        return  # that is after the one call that decides: see the next tests
+    strict.refuse(action, region=region)
+    with pytest.raises(NotAuthorized, match=action):
+        bake(cloud, machine, **EVERYWHERE)
+    assert_nothing_is_left(cloud)
+
+
+class Killed(BaseException):
+    """The end of the process: nothing is undone."""
+
+
+@pytest.mark.parametrize("survived", range(19))
+def test_killed_between_any_two_calls_of_the_publication_it_is_all_regions_or_none(
+    cloud: Cloud, machine: Machine, monkeypatch: pytest.MonkeyPatch, survived: int
+) -> None:
+    calls = list[str]()
+
+    def call(_cloud: Cloud, do: Any, *codes: str, **_: Any) -> Any:
+        if codes == _JUST_MADE:
+            if len(calls) == survived:
+                raise Killed
+            calls.append(do.func.__name__ if hasattr(do.func, "__name__") else "call")
+        return do()
+
+    monkeypatch.setattr("amibake.ec2.publication.eventually", call)
+    monkeypatch.setattr("amibake.ec2.drafts.remove", lambda *_: None)
+    killed = False
+    try:
+        bake(cloud, machine, **EVERYWHERE)
+    except Killed:
+        killed = True
+    assert killed == (survived < 18)
+    decided = survived >= 16  # five calls for each of three regions to prepare, then the one that decides
+    assert found(cloud) == dict.fromkeys(REGIONS, decided)
+    states = {region: tags["amibake:state"] for region, tagged in images(cloud).items() for tags in tagged.values()}
+    if not decided:
+        assert states == dict.fromkeys(REGIONS, "draft")
+    else:
+        assert states[HOME] == "published"
+
+
+def test_what_is_only_half_marked_as_published_is_found_from_everywhere(
+    cloud: Cloud, machine: Machine, strict: StrictEC2
+) -> None:
+    strict.refuse("CreateTags", region="us-west-2")
+    image = bake(cloud, machine, ami_regions=COPIES)
+    (warning,) = cloud.ledger.warnings
+    assert image.ids["us-west-2"] in warning
+    assert images(cloud)["us-west-2"][image.ids["us-west-2"]]["amibake:state"] == "draft"
+    assert found(cloud) == dict.fromkeys(REGIONS, True)
+
+
+def test_a_publication_whose_answer_was_lost_counts(
+    cloud: Cloud, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tag = cloud.ec2._client.create_tags  # type: ignore[attr-defined]
+
+    def lose(**arguments: Any) -> None:
+        tag(**arguments)
+        raise EndpointConnectionError(endpoint_url="here")
+
+    monkeypatch.setattr(cloud.ec2._client, "create_tags", lose)  # type: ignore[attr-defined]
+    image = bake(cloud, machine)
+    assert list(images(cloud)[HOME]) == [image.id]
+
+
+def test_tags_of_a_draft_that_stay_are_only_a_warning(cloud: Cloud, machine: Machine, strict: StrictEC2) -> None:
+    strict.refuse("DeleteTags")
+    image = bake(cloud, machine)
+    assert image.tags["amibake:state"] == "published"
+    (warning,) = cloud.ledger.warnings
+    assert image.id in warning
+
+
+def test_who_may_use_the_image_and_its_snapshots(cloud: Cloud, machine: Machine) -> None:
+    organization = "arn:aws:organizations::123456789012:organization/o-abcdefghij"
+    units = [f"arn:aws:organizations::123456789012:ou/o-abcdefghij/ou-ab12-{end}" for end in ("1234567a", "1234567b")]
+    image = bake(
+        cloud,
+        machine,
+        ami_regions=COPIES,
+        ami_users=["210987654321", "310987654321"],
+        ami_groups="all",
+        ami_org_arns=organization,
+        ami_ou_arns=units,
+        snapshot_users=["410987654321"],
+        snapshot_groups=["all"],
+    )
+    for region in REGIONS:
+        ec2 = cloud.elsewhere(region).ec2
+        granted = ec2.describe_image_attribute(ImageId=image.ids[region], Attribute="launchPermission")
+        values = sorted(str(value) for one in granted["LaunchPermissions"] for value in one.values())
+        assert values == sorted(["210987654321", "310987654321", "all", organization, *units])
+        (snapshot,) = image.snapshots[region]
+        volumes = ec2.describe_snapshot_attribute(SnapshotId=snapshot, Attribute="createVolumePermission")
+        values = sorted(str(value) for one in volumes["CreateVolumePermissions"] for value in one.values())
+        assert values == ["410987654321", "all"]
+
+
+def test_product_codes_imds_and_deprecation(cloud: Cloud, machine: Machine, clock: FakeClock) -> None:
+    image = bake(
+        cloud, machine, ami_regions=COPIES, ami_product_codes=["abc123"], imds_support="v2.0",
+        deprecate_at="2027-01-31T00:00:00+00:00",
+    )  # fmt: skip
+    for region in REGIONS:
+        (one,) = cloud.elsewhere(region).ec2.describe_images(ImageIds=[image.ids[region]])["Images"]
+        assert [code["ProductCodeId"] for code in one["ProductCodes"]] == ["abc123"]
+        assert one["ImdsSupport"] == "v2.0"
+        assert one["DeprecationTime"] == "2027-01-31T00:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shown"),
+    [
+        (True, "enabled-without-cooldown"),
+        ({"with_cooldown": True}, "enabled-with-cooldown"),
+        (False, "disabled"),
+    ],
+)
+def test_protection_against_deregistration(cloud: Cloud, machine: Machine, wanted: Any, shown: str) -> None:
+    image = bake(cloud, machine, ami_regions=COPIES, deregistration_protection=wanted)
+    for region in REGIONS:
+        (one,) = cloud.elsewhere(region).ec2.describe_images(ImageIds=[image.ids[region]])["Images"]
+        assert one["DeregistrationProtection"].partition(";")[0] == shown
+
+
+def test_a_draft_that_is_protected_already_is_removed_all_the_same(
+    cloud: Cloud, machine: Machine, strict: StrictEC2
+) -> None:
+    strict.refuse("CreateTags")
+    with pytest.raises(NotAuthorized, match="CreateTags"):
+        bake(cloud, machine, deregistration_protection=True)
+    assert_nothing_is_left(cloud)
+
+
+def test_a_draft_that_cools_down_is_a_leftover_with_the_command(
+    cloud: Cloud, machine: Machine, strict: StrictEC2
+) -> None:
+    strict.refuse("CreateTags")
+    with pytest.raises(NotAuthorized):
+        bake(cloud, machine, deregistration_protection={"with_cooldown": True})
+    (leftover,) = cloud.ledger.leftovers
+    assert "deregister-image" in leftover
+
+
+def test_copies_are_encrypted_by_the_key_of_their_region(cloud: Cloud, machine: Machine) -> None:
+    image = bake(
+        cloud,
+        machine,
+        encrypt_boot=True,
+        kms_key_id="alias/images",
+        ami_regions={"eu-west-1": "alias/images-eu", "us-west-2": ""},
+    )
+    wire = {}
+    for region in COPIES:
+        (snapshot,) = image.snapshots[region]
+        (one,) = cloud.elsewhere(region).ec2.describe_snapshots(SnapshotIds=[snapshot])["Snapshots"]
+        assert one["Encrypted"] is True
+        wire[region] = one.get("KmsKeyId", "")
+    assert wire["eu-west-1"].endswith("alias/images-eu")
+    assert "images" not in wire["us-west-2"]
+
+
+def test_what_a_copy_says_on_the_wire(cloud: Cloud, machine: Machine, strict: StrictEC2) -> None:
+    bake(cloud, machine, ami_regions=["eu-west-1"], snapshot_copy_duration_minutes=30)
+    (copy,) = [one for one in strict.requests if one.action == "CopyImage"]
+    assert copy.region == "eu-west-1"
+    assert copy.params["SnapshotCopyCompletionDurationMinutes"] == "30"
+    assert copy.params["SourceRegion"] == "us-east-1"
+    assert copy.params["ClientToken"] == f"{cloud.build}-eu-west-1"
+    assert "Encrypted" not in copy.params
+    kinds = [copy.params[f"TagSpecification.{number}.ResourceType"] for number in (1, 2)]
+    assert kinds == ["image", "snapshot"]
+
+
+def test_where_no_copy_was_wanted_in_the_build_region_that_image_goes_last(
+    cloud: Cloud, machine: Machine, strict: StrictEC2
+) -> None:
+    image = bake(cloud, machine, ami_regions=["eu-west-1", "us-west-2"], skip_save_build_region=True)
+    assert (image.region, list(image.ids)) == ("eu-west-1", ["eu-west-1", "us-west-2"])
+    assert images(cloud)[HOME] == {}
+    assert snapshots(cloud)[HOME] == []
+    assert found(cloud) == {HOME: False, "eu-west-1": True, "us-west-2": True}
+    changes = [one.action for one in strict.requests if not one.action.startswith("Describe")]
+    assert changes[-2:] == ["DeregisterImage", "DeleteSnapshot"]
+    assert cloud.ledger.leftovers == []
+
+
+def test_the_image_that_nobody_wants_is_no_draft_of_what_was_published(cloud: Cloud, machine: Machine) -> None:
+    with baking(cloud, machine, ami_regions=["eu-west-1"], skip_save_build_region=True) as under_way:
+        draft = under_way.draft()
+        tags = images(cloud)[HOME][draft]
+        assert "amibake:origin" not in tags
+        assert "amibake:expires" in tags
+
+
+class TestForceDeregister:
+    def old(self, cloud: Cloud, machine: Machine, **options: Any) -> Any:
+        before = replace(cloud, build="a" * 16, tags={**cloud.tags, "amibake:build": "a" * 16})
+        return bake(before, machine, ami_regions=COPIES, **options)
+
+    def test_a_name_that_is_taken_is_refused_with_where(self, cloud: Cloud, machine: Machine) -> None:
+        old = bake(cloud, machine, ami_regions=["eu-west-1"])
+        with pytest.raises(InvalidOption, match=r"ami_name: .* is called 'shop 1' already") as caught:
+            bake(cloud, machine, ami_regions=COPIES)
+        for region in (HOME, "eu-west-1"):
+            assert f"{old.ids[region]} in {region}" in caught.value.message
+        assert "us-west-2" not in caught.value.message
+
+    @pytest.mark.parametrize("with_snapshots", [False, True])
+    def test_the_old_image_makes_way_for_the_complete_new_one(
+        self, cloud: Cloud, machine: Machine, strict: StrictEC2, *, with_snapshots: bool
+    ) -> None:
+        old = self.old(cloud, machine)
+        del strict.requests[:]
+        new = bake(cloud, machine, **{**EVERYWHERE, "force_deregister": True, "force_delete_snapshot": with_snapshots})
+        assert {region: list(tagged) for region, tagged in images(cloud).items()} == {
+            region: [new.ids[region]] for region in REGIONS
+        }
+        assert new.name == "shop 1"
+        assert found(cloud) == dict.fromkeys(REGIONS, True)
+        for region in REGIONS:
+            there = cloud.elsewhere(region).ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
+            ids = {one["SnapshotId"] for one in there}
+            assert set(new.snapshots[region]) <= ids
+            assert (set(old.snapshots[region]) <= ids) != with_snapshots
+        assert cloud.ledger.leftovers == []
+        order = [one.action for one in strict.requests]
+        assert order.index("DeregisterImage") > max(at for at, one in enumerate(order) if one == "CopyImage")
+
+    def test_nothing_is_taken_from_an_image_when_the_new_one_fails(
+        self, cloud: Cloud, machine: Machine, strict: StrictEC2
+    ) -> None:
+        old = self.old(cloud, machine)
+        strict.fail_images(region="us-west-2", reason="no")
+        with pytest.raises(ImageFailed):
+            bake(cloud, machine, ami_regions=COPIES, force_deregister=True)
+        assert {region: list(tagged) for region, tagged in images(cloud).items()} == {
+            region: [old.ids[region]] for region in REGIONS
+        }
+
+    def test_what_made_way_is_named_when_it_goes_wrong_after_all(
+        self, cloud: Cloud, machine: Machine, strict: StrictEC2
+    ) -> None:
+        old = self.old(cloud, machine)
+        strict.refuse("RegisterImage", region="eu-west-1")
+        with pytest.raises(NotAuthorized) as caught:
+            bake(cloud, machine, ami_regions=COPIES, force_deregister=True)
+        for region in (HOME, "eu-west-1"):
+            assert f"Deregistered before: {old.ids[region]} in {region}" in caught.value.hint
+            assert old.snapshots[region][0] in caught.value.hint
+        assert list(images(cloud)["us-west-2"]) == [old.ids["us-west-2"]]
+
+    def test_a_protected_image_is_refused_beforehand(self, cloud: Cloud, machine: Machine) -> None:
+        old = self.old(cloud, machine, deregistration_protection=True)
+        with pytest.raises(InvalidOption, match=r"force_deregister: .* is protected") as caught:
+            bake(cloud, machine, ami_regions=COPIES, force_deregister=True)
+        assert old.ids["us-west-2"] in caught.value.message
+
+    def test_what_ec2_says_about_the_image_stays(self, cloud: Cloud, machine: Machine) -> None:
+        self.old(cloud, machine)
+        devices = [{"device_name": "sdf", "volume_size": 3}, {"device_name": "sdg", "virtual_name": "ephemeral0"}]
+        new = bake(cloud, machine, force_deregister=True, ami_block_device_mappings=devices)
+        (one,) = cloud.ec2.describe_images(ImageIds=[new.id])["Images"]
+        assert (one["Architecture"], one["EnaSupport"], one["Description"]) == ("x86_64", True, "of the shop")
+        assert one["RootDeviceName"] == "/dev/xvda"
+        assert {"/dev/xvda", "sdf"} <= {disk["DeviceName"] for disk in one["BlockDeviceMappings"]}
+
+
+def test_a_deprecation_by_age_is_from_the_bakes_start() -> None:
+    from amibake.builder import Builder
+
+    assert Builder(ami_name="shop", deprecate_after="12w").deprecate_after == timedelta(weeks=12)
+
+
+def test_ec2_that_never_gets_to_know_an_image_is_an_error(cloud: Cloud, machine: Machine, strict: StrictEC2) -> None:
+    strict.refuse("ModifyImageAttribute", "InvalidAMIID.NotFound")
+    with pytest.raises(AmibakeError, match="ModifyImageAttribute"):
+        bake(cloud, machine, ami_users=["210987654321"])
+    assert_nothing_is_left(cloud)
