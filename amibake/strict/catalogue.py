@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from moto.ec2.models import ec2_backends
 
@@ -17,13 +18,11 @@ class Catalogue:
 
     account_id: str
 
-    def changing(self) -> AbstractContextManager[None]:
-        """Defined by the StrictEC2."""
-        raise NotImplementedError
+    if TYPE_CHECKING:  # the StrictEC2 itself has them
 
-    def now(self) -> datetime:
-        """Defined by the StrictEC2."""
-        raise NotImplementedError
+        def changing(self) -> AbstractContextManager[None]: ...
+
+        def now(self) -> datetime: ...
 
     def add_image(
         self,

@@ -8,9 +8,12 @@ from moto.core.responses import ActionResult, EmptyResult
 from moto.core.types import Base64EncodedString
 from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.utils import convert_tag_spec
 
 from amibake.strict.idempotency import Idempotent
 from amibake.strict.launches import Launched, check_shutdown_behaviour
+from amibake.strict.options import apply_options, check_options, credits_of
+from amibake.strict.spot import check_price
 
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyInstanceAttribute.html
 ONLY_WHEN_STOPPED = ("InstanceType", "Kernel", "Ramdisk", "UserData", "EbsOptimized", "EnaSupport", "SriovNetSupport")
@@ -31,12 +34,34 @@ class InstanceRequests(Idempotent):
         if not 1 <= least <= most:
             message = f"Invalid values for MinCount and MaxCount: {least} and {most}"
             raise EC2ClientError("InvalidParameterValue", message)
+        return self.once(lambda: ActionResult(self.launch(self.params)), Launched)
 
-        def run() -> Any:
-            self.params["MinCount"] = most  # what moto goes by
-            return super(InstanceRequests, self).run_instances()
+    def launch(self, params: dict[str, Any]) -> Any:
+        """RunInstances with these parameters and those of the launch template that they name; the reservation."""
+        backend = self.ec2_backend
+        params = backend.with_template(params)
+        check_options(params)
+        profile = backend.find_profile(params.get("IamInstanceProfile"))
+        market = params.get("InstanceMarketOptions", {})
+        check_price(market.get("SpotOptions", {}).get("MaxPrice"))
+        # what moto goes by, without what it would do wrong
+        self.params = {name: value for name, value in params.items() if name != "IamInstanceProfile"}
+        self.params["MinCount"] = params["MaxCount"]
+        reservation = super().run_instances().result
+        for instance in reservation.instances:
+            apply_options(instance, params)
+            if profile:
+                backend.use_profile(instance, profile)
+            if market.get("MarketType") == "spot":
+                tags = convert_tag_spec(params.get("TagSpecifications", []))
+                backend.request_spot(instance, market, tags)
+        return reservation
 
-        return self.once(run, Launched)
+    def describe_instance_credit_specifications(self) -> Any:
+        """As the launches asked for; of burstable types only."""
+        instances = self.ec2_backend.get_multi_instances_by_id(self._get_param("InstanceIds", []))
+        shown = [{"InstanceId": each.id, "CpuCredits": credits_of(each)} for each in instances if credits_of(each)]
+        return ActionResult({"InstanceCreditSpecifications": shown})
 
     def start_instances(self) -> Any:
         """CurrentState is the real one."""

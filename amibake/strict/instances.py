@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any
 
 from moto.core.utils import utcnow
@@ -49,6 +50,10 @@ class Instance(hooked.Instance):
         """What the machine was last told to let in."""
         self._capturing = False
         self.ena_support = True
+        self.spot_request: Any = None
+        self.cpu_credits: str | None = None
+        self.ipv6_wanted = 0
+        """How many IPv6 addresses the launch asked for."""
         super().__init__(ec2_backend, *args, **kwargs)
         self.nics[0].public_ip = None  # moto makes one up; the machine will say
         self.security_groups = list(dict.fromkeys(self.nics[0].group_set))
@@ -108,15 +113,28 @@ class Instance(hooked.Instance):
         return self.public_ip
 
     @property
-    def public_dns_name(self) -> None:
-        """None: no resolver here would know it."""
+    def public_dns_name(self) -> str | None:
+        """As EC2 words it, while there is a public address; no resolver here knows it."""
+        name: str | None = super().public_dns_name
+        return name
+
+    @property
+    def ipv6_address(self) -> str | None:
+        """The first, if the launch asked for any and the machine has its IPv4 address."""
+        return next(iter(self.nics[0].ipv6_addresses), None) if self.nics else None
+
+    @property
+    def spot_instance_request_id(self) -> str | None:
+        """Of a spot instance."""
+        return self.spot_request.id if self.spot_request else None
 
     def require(self, verb: str) -> None:
         """Raise IncorrectInstanceState unless the instance can be "started", "stopped" or "rebooted" now."""
         if self.state in REFUSED[verb]:
             message = f"The instance '{self.id}' is not in a state from which it can be {verb}."
             raise EC2ClientError("IncorrectInstanceState", message)
-        if verb == "stopped" and self.lifecycle == "spot":
+        persistent = self.spot_request and self.spot_request.type == "persistent"
+        if verb == "stopped" and self.lifecycle == "spot" and not persistent:
             message = (
                 f"You can't stop the Spot Instance '{self.id}' because it is associated with a one-time Spot "
                 "Instance request. You can only stop Spot Instances associated with persistent Spot Instance requests."
@@ -163,9 +181,19 @@ class Instance(hooked.Instance):
                 if image.source_instance_id == self.id and image.state == "pending":
                     image.fail(f"Instance {self.id} was terminated while the image was pending")
             self.release()
+            if self.spot_request:
+                self.spot_request.end("instance-terminated-by-user")
             do = partial(self.world.machines.terminate, self.id)
             self._enter("shutting-down", "terminated", self.world.delays.terminated, do, failed="terminated")
         return before
+
+    def interrupt(self) -> None:
+        """EC2 takes a spot instance back."""
+        self.terminate()
+        self.spot_request.end("instance-terminated-no-capacity")
+        reason = "Server.SpotInstanceTermination"
+        self._reason = reason
+        self.state_reason = hooked.StateReason(f"{reason}: Spot instance termination", reason)
 
     def reboot(self) -> None:
         """Restart the machine; the state stays `running`."""
@@ -241,6 +269,7 @@ class Instance(hooked.Instance):
         interface.private_ip_address = address
         interface.private_ip_addresses = [{"Primary": True, "PrivateIpAddress": address}]
         interface.private_dns_name = utils.generate_dns_from_ip(address)
+        interface.ipv6_addresses = [_ipv6(address, number) for number in range(self.ipv6_wanted)]
         if interface.public_ip_auto_assign:
             interface.public_ip = address
         self.address, self.up = address, True
@@ -265,3 +294,8 @@ class Instance(hooked.Instance):
             raise
         finally:
             self._capturing = False
+
+
+def _ipv6(address: str, number: int) -> str:
+    """Made up from the IPv4 address, in a private range."""
+    return str(IPv6Address((0xFD00 << 112) | (number << 32) | int(IPv4Address(address))))

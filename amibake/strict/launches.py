@@ -37,8 +37,7 @@ class Launches(EC2Backend):
         self, image_id: str | None, count: int, user_data: Any, security_group_names: list[str], **kwargs: Any
     ) -> Any:
         """Check everything, then make the instances with their volumes and tags, and have the machines switched on."""
-        _fill_from(self._template(kwargs), kwargs)
-        image = self._launchable(image_id or kwargs.pop("template_image_id", None))
+        image = self._launchable(image_id)
         self._check_key(kwargs.get("key_name"))
         _check_type(kwargs["instance_type"], image, self.region_name)
         _check_user_data(user_data)
@@ -46,6 +45,7 @@ class Launches(EC2Backend):
         for name in security_group_names:
             if not self.get_security_group_by_name_or_id(name):
                 raise EC2ClientError("InvalidGroup.NotFound", f"The security group '{name}' does not exist")
+        self._check_network(count, kwargs)
         devices = planned(image.devices, kwargs.pop("block_device_mappings", None) or (), self.get_snapshot)
         tags = kwargs.get("tags", {})
         kwargs |= {"block_device_mappings": (), "is_instance_type_default": False}
@@ -63,11 +63,27 @@ class Launches(EC2Backend):
             instance.run(self._launch(instance, devices))
         return reservation
 
-    def _template(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        template: dict[str, Any] = {}
-        if kwargs.get("launch_template"):
-            template = self._get_template_from_args(kwargs["launch_template"]).data
-        return template
+    def _check_network(self, count: int, kwargs: dict[str, Any]) -> None:
+        """Refuses groups of another VPC than the subnet's, a subnet that is full, and what a test has ordered."""
+        asked: dict[str, Any] = next(iter(kwargs.get("nics") or ()), {})
+        zone = kwargs.get("placement") or f"{self.region_name}a"
+        subnet_id = kwargs.get("subnet_id") or asked.get("SubnetId")
+        subnet = self.get_subnet(subnet_id) if subnet_id else self.get_default_subnets().get(zone)
+        if subnet:
+            _check_groups(self, subnet, [*kwargs.get("security_group_ids", ()), *(asked.get("Groups") or ())])
+            if subnet.available_ip_address_count < count:
+                message = (
+                    "There are not enough free addresses in subnet '{}' to satisfy the requested number of instances."
+                )
+                raise EC2ClientError("InsufficientFreeAddressesInSubnet", message.format(subnet.id))
+        spot = kwargs.get("instance_market_options") == "spot" or kwargs.get("lifecycle") == "spot"
+        self.world.check_launch(
+            self.region_name,
+            instance_type=kwargs["instance_type"],
+            subnet_id=subnet.id if subnet else None,
+            zone=subnet.availability_zone if subnet else zone,
+            lifecycle="spot" if spot else "on-demand",
+        )
 
     def _launchable(self, image_id: str | None) -> Any:
         if not image_id:
@@ -128,22 +144,19 @@ def _set_up_interfaces(instance: Any, requested: Sequence[dict[str, Any]], tags:
             interface.delete_on_termination = asked.get(index, {}).get("DeleteOnTermination", True)
 
 
+def _check_groups(backend: Any, subnet: Any, groups: Sequence[Any]) -> None:
+    for named in groups:
+        group = backend.get_security_group_from_id(named) if isinstance(named, str) else named
+        if group and group.vpc_id != subnet.vpc_id:
+            message = f"Security group {group.id} and subnet {subnet.id} belong to different networks."
+            raise EC2ClientError("InvalidParameter", message)
+
+
 def check_shutdown_behaviour(value: Any) -> None:
     """Refuses what is neither "stop" nor "terminate"."""
     if value not in SHUTDOWN_BEHAVIOURS:
         message = f"Value ({value}) for parameter instanceInitiatedShutdownBehavior is invalid."
         raise EC2ClientError("InvalidParameterValue", message)
-
-
-def _fill_from(template: dict[str, Any], kwargs: dict[str, Any]) -> None:
-    """What the request leaves open comes from its launch template."""
-    if kwargs.get("is_instance_type_default") and "InstanceType" in template:
-        kwargs["instance_type"] = template["InstanceType"]
-    kwargs["key_name"] = kwargs.get("key_name") or template.get("KeyName")
-    kwargs["template_image_id"] = template.get("ImageId")
-    kwargs.setdefault("block_device_mappings", template.get("BlockDeviceMappings"))
-    behaviour = "instance_initiated_shutdown_behavior"
-    kwargs[behaviour] = kwargs.get(behaviour) or template.get("InstanceInitiatedShutdownBehavior")
 
 
 def _check_type(instance_type: str, image: Any, region: str) -> None:

@@ -11,15 +11,16 @@ from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.responses import EC2Response
 
 from amibake.strict.faults import STATUS
+from amibake.strict.fleet_requests import FleetRequests
 from amibake.strict.image_requests import ImageRequests
-from amibake.strict.instance_requests import InstanceRequests
 from amibake.strict.tags import check_request
+from amibake.strict.templates import TemplateRequests
 
 # moto makes every answer of RunInstances say pending; here the instances themselves do
 ALWAYS_PENDING = "RunInstances.Reservation.Instances.Instance.State"
 
 
-class Response(InstanceRequests, ImageRequests, EC2Response):
+class Response(FleetRequests, TemplateRequests, ImageRequests, EC2Response):
     """One request; moto makes one of these for each."""
 
     RESPONSE_KEY_PATH_TO_TRANSFORMER = {  # noqa: RUF012 - moto's own name and form

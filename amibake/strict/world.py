@@ -31,10 +31,14 @@ from amibake.strict.instances import Instance
 from amibake.strict.launches import Launches
 from amibake.strict.lifecycle import Lifecycle
 from amibake.strict.machines import Machines
+from amibake.strict.profiles import Profiles
 from amibake.strict.record import Record
 from amibake.strict.requests import Response
 from amibake.strict.sharing import Sharing
 from amibake.strict.snapshots import ImageSnapshot, Snapshots
+from amibake.strict.spot import Spot
+from amibake.strict.subnets import Subnets
+from amibake.strict.templates import Templates
 from amibake.strict.transitions import Transitions
 from amibake.strict.work import Delays, Executor, Lane, Work
 
@@ -43,7 +47,21 @@ MORE_INSTANCE_FILTERS = {"client-token": "client_token", "instance-lifecycle": "
 ZERO_DELAYS = Delays()
 
 
-class Backend(Launches, Transitions, Imaging, Lifecycle, Sharing, Images, Snapshots, Groups, EC2Backend):
+class Backend(
+    Launches,
+    Templates,
+    Spot,
+    Profiles,
+    Transitions,
+    Imaging,
+    Lifecycle,
+    Sharing,
+    Images,
+    Snapshots,
+    Groups,
+    Subnets,
+    EC2Backend,
+):
     """moto's books of one account in one region, kept strictly."""
 
     world: StrictEC2
@@ -70,6 +88,7 @@ class StrictEC2(Catalogue, Faults, Record):
         epoch: The date, as seconds since 1970, by which images are deprecated and protected.
         late_snapshots: How many seconds after CreateImage or CopyImage its snapshots begin to show, pending, unless
             their image is available before. They show also if it has been deregistered meanwhile.
+        profile_delay: How many seconds EC2 does not know an instance profile yet, after a launch has first named it.
 
     Raises:
         AmibakeError: On entering, when another one is installed.
@@ -84,6 +103,7 @@ class StrictEC2(Catalogue, Faults, Record):
         executor: Executor | None = None,
         epoch: Callable[[], float] = time.time,
         late_snapshots: float = 0.0,
+        profile_delay: float = 0.0,
     ) -> None:
         Faults.__init__(self)
         Record.__init__(self)
@@ -92,6 +112,7 @@ class StrictEC2(Catalogue, Faults, Record):
         self.delays = delays
         self.epoch = epoch
         self.late_snapshots = late_snapshots
+        self.profile_delay = profile_delay
         self.account_id: str = DEFAULT_ACCOUNT_ID
         """The account of clients whose credentials moto does not know."""
         self.lane = Lane()
@@ -99,6 +120,8 @@ class StrictEC2(Catalogue, Faults, Record):
         self._given_executor = executor
         self._executor: Executor | None = None
         self._lock = Lock()
+        self._profiles: dict[str, float] = {}
+        """When a launch first named them, by id."""
         self._queued: set[Lane] = set()
         self._undo = ExitStack()
 
@@ -124,6 +147,36 @@ class StrictEC2(Catalogue, Faults, Record):
     def now(self) -> datetime:
         """The date, in UTC."""
         return datetime.fromtimestamp(self.epoch(), UTC)
+
+    def interrupt(self, instance_id: str) -> None:
+        """Take a spot instance back: it shuts down and is terminated, for the reason Server.SpotInstanceTermination.
+
+        Raises:
+            AmibakeError: There is no such spot instance.
+        """
+        with self.changing():
+            for _, _, backend in ec2_backends.iter_backends():
+                instance = backend.get_instance_by_id(instance_id)
+                if instance and instance.spot_request:
+                    instance.interrupt()
+                    return
+        raise AmibakeError(f"there is no spot instance {instance_id}")
+
+    def set_free_addresses(self, subnet_id: str, count: int) -> None:
+        """Let a subnet have so many free addresses now: AvailableIpAddressCount, which launches use up.
+
+        Raises:
+            AmibakeError: There is no such subnet.
+        """
+        with self.changing():
+            for _, _, backend in ec2_backends.iter_backends():
+                if backend.set_free_addresses(subnet_id, count):
+                    return
+        raise AmibakeError(f"there is no subnet {subnet_id}")
+
+    def knows_profile(self, profile_id: str) -> bool:
+        """Whether EC2 knows an instance profile by now; a launch has named it."""
+        return self.clock() - self._profiles.setdefault(profile_id, self.clock()) >= self.profile_delay
 
     @contextmanager
     def changing(self) -> Iterator[None]:

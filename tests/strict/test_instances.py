@@ -140,7 +140,8 @@ def test_addresses_are_the_machines(cloud: Any) -> None:
     shown = cloud.instance(instance)
     assert (shown["PublicIpAddress"], shown["PrivateIpAddress"]) == ("10.1.0.1", "10.1.0.1")
     assert shown["NetworkInterfaces"][0]["PrivateIpAddress"] == "10.1.0.1"
-    assert not shown.get("PublicDnsName")
+    assert shown["PublicDnsName"] == "ec2-10-1-0-1.compute-1.amazonaws.com"
+    assert shown["PrivateDnsName"] == "ip-10-1-0-1.ec2.internal"
 
     cloud.ec2.stop_instances(InstanceIds=[instance])
     cloud.shop.work()
