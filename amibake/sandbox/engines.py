@@ -7,11 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Protocol
 
+from amibake.sandbox.metadata.service import MetadataService
+from amibake.sandbox.metadata.tree import Metadata
 from amibake.sandbox.podman import PodmanEngine
 from amibake.sandbox.requirements import check_requirements
 from amibake.strict.imaginary import ImaginaryMachines
 from amibake.strict.machines import Launch, Machines
 
+Books = Callable[[Launch, str], Metadata | None]
+"""Answers with the metadata of an instance, given how it was launched and the address of its machine."""
 EngineName = Literal["podman", "none"]
 
 
@@ -37,6 +41,9 @@ class Engine(Machines, Protocol):
     def make_base(self, image_id: str) -> None:
         """Call that image's `make` now, if it has not been called yet."""
 
+    def offer_metadata(self, books: Books) -> None:
+        """Let the machines ask for their metadata, from an open engine's first machine on until it is closed."""
+
     def close(self) -> None:
         """Remove every trace; raises AmibakeError when something cannot be removed."""
 
@@ -50,6 +57,7 @@ class Podman(PodmanEngine):
         super().__init__(cloud_id, root)
         self._making = threading.Lock()
         self._makers: dict[str, Callable[[], Path]] = {}
+        self._metadata: MetadataService | None = None
 
     def add_lazy_base(self, image_id: str, make: Callable[[], Path]) -> None:
         self._makers[image_id] = make
@@ -66,6 +74,19 @@ class Podman(PodmanEngine):
         self.make_base(launch.image_id)
         return super().run(launch)
 
+    def offer_metadata(self, books: Books) -> None:
+        def look_up(address: str) -> Metadata | None:
+            launch = self.launch_at(address)
+            return books(launch, address) if launch else None
+
+        self._metadata = MetadataService(look_up)
+        self._network.redirect_metadata(self._metadata.start(self.gateway))
+
+    def close(self) -> None:
+        if self._metadata:
+            self._metadata.close()
+        super().close()
+
 
 class NoContainers(ImaginaryMachines):
     """Instances change state but run nothing: the API alone, which needs neither root nor podman."""
@@ -81,6 +102,9 @@ class NoContainers(ImaginaryMachines):
 
     def make_base(self, image_id: str) -> None:
         """Nothing will be booted from it."""
+
+    def offer_metadata(self, books: Books) -> None:
+        """Nobody will ask."""
 
     def close(self) -> None:
         """Nothing to remove."""

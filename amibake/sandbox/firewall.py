@@ -13,6 +13,10 @@ from ipaddress import IPv4Address, IPv4Network, collapse_addresses, ip_network
 from amibake.sandbox.commands import CommandFailed, run
 from amibake.strict.machines import Ingress
 
+METADATA = "169.254.169.254"
+"""Where EC2's instances find their metadata."""
+# Packets for it that nobody redirects must not leave either: this machine may have metadata, and roles, of its own.
+# Only those for its web port, though: some clouds have their name server at the same address.
 _TABLE = """
 table inet amibake_{id} {{
     map instances {{ type ifname : verdict; }}
@@ -22,8 +26,12 @@ table inet amibake_{id} {{
         iifname "ab{id}-*" iifname . ip saddr @sources accept
         iifname "ab{id}-*" drop
     }}
+    chain metadata {{
+        type nat hook prerouting priority -101;
+    }}
     chain forwarded {{
         type filter hook forward priority 0;
+        iifname "ab{id}-*" ip daddr {metadata} tcp dport 80 reject with tcp reset
         oifname vmap @instances
     }}
     chain from_host {{
@@ -40,7 +48,13 @@ table inet amibake_{id} {{
 
 def create(cloud_id: str, subnet: IPv4Network) -> None:
     """Install a cloud's table: what its instances send leaves under this machine's address."""
-    _nft(_TABLE.format(id=cloud_id, subnet=subnet))
+    _nft(_TABLE.format(id=cloud_id, subnet=subnet, metadata=METADATA))
+
+
+def redirect_metadata(cloud_id: str, gateway: str, port: int) -> None:
+    """Let what serves at a port of the gateway's address answer instances that ask for their metadata."""
+    asking = f'iifname "ab{cloud_id}-*" ip daddr {METADATA} tcp dport 80'
+    _nft(f"add rule inet amibake_{cloud_id} metadata {asking} dnat ip to {gateway}:{port}")
 
 
 def remove(cloud_id: str) -> None:

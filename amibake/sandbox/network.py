@@ -80,15 +80,21 @@ class Network:
         """Let in what the rules admit, and nothing else, from the next packet on."""
         firewall.set_ingress(self._id, IPv4Address(address), rules)
 
-    def attach(self, address: str, namespace: Path, interface: str) -> None:
-        """Make a fresh network namespace at `namespace` that has `address` on an interface of this name."""
+    def redirect_metadata(self, port: int) -> None:
+        """Let what serves at this port of the gateway's address answer instances that ask for their metadata."""
+        firewall.redirect_metadata(self._id, self.gateway, port)
+
+    def attach(self, address: str, namespace: Path, interface: str, mac_address: str = "") -> None:
+        """Make a fresh network namespace at `namespace` that has `address` on an interface of this name, and with this
+        MAC address unless that is empty."""
         namespace.parent.parent.mkdir(mode=0o700, exist_ok=True)
         namespace.parent.mkdir(exist_ok=True)
         namespace.touch()
         link = self._link(IPv4Address(address))
+        mac = f"address {mac_address}" if mac_address else ""
         inside = (
             "link set lo up",
-            f"link add {interface} type veth peer name {link} netns {os.getpid()}",
+            f"link add {interface} {mac} type veth peer name {link} netns {os.getpid()}",
             f"addr add {address}/32 dev {interface}",
             f"link set {interface} up",
             f"route add {self.gateway} dev {interface} scope link",

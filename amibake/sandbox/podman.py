@@ -27,6 +27,7 @@ from amibake.sandbox.layers import Layers
 from amibake.sandbox.network import Network
 from amibake.sandbox.removal import remove_cloud
 from amibake.sandbox.requirements import check_requirements
+from amibake.sandbox.seed import write_seed
 from amibake.sandbox.watch import Watch, has_ended
 from amibake.strict.machines import Ingress, Launch
 
@@ -43,6 +44,7 @@ _INTERFACE: dict[Init, str] = {"systemd": "ens5", "sysvinit": "eth0"}
 
 @dataclass
 class _Machine:
+    launch: Launch
     address: str
     directory: Path
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -116,12 +118,12 @@ class PodmanEngine:
 
     def run(self, launch: Launch) -> str:
         self._check_open()
-        machine = _Machine(self._network.reserve(), self._root / "machines" / launch.instance_id)
+        machine = _Machine(launch, self._network.reserve(), self._root / "machines" / launch.instance_id)
         with machine.lock:
             self._machines[launch.instance_id] = machine
             try:
                 self._layers.create_disk(launch.instance_id, launch.image_id)
-                _write_seed(machine.directory / "seed", launch)
+                write_seed(machine.directory / "seed", launch)
                 self.set_ingress(launch.instance_id, self._ingress.get(launch.instance_id, ()))
                 self._power_on(launch.instance_id, machine)
             except BaseException:
@@ -184,6 +186,10 @@ class PodmanEngine:
         if machine:
             self._network.set_ingress(machine.address, rules)
 
+    def launch_at(self, address: str) -> Launch | None:
+        """How the machine at an address was launched; None where there is none."""
+        return next((machine.launch for machine in list(self._machines.values()) if machine.address == address), None)
+
     def close(self) -> None:
         """Remove everything of this cloud. May be called again, and while other threads still use the engine.
 
@@ -234,7 +240,7 @@ class PodmanEngine:
             self._layers.mount(instance_id, rootfs)
             undo.callback(self._layers.unmount, rootfs)
             init = find_init(rootfs)
-            self._network.attach(machine.address, namespace, _INTERFACE[init])
+            self._network.attach(machine.address, namespace, _INTERFACE[init], machine.launch.mac_address)
             undo.callback(self._network.detach, machine.address, namespace)
             (seed / "boot_id").write_text(f"{uuid.uuid4()}\n")
             hostname = f"ip-{machine.address.replace('.', '-')}"
@@ -292,10 +298,3 @@ class PodmanEngine:
         if not (self._open and self._watch):
             raise SandboxUnavailable(f"the sandbox {self._id} is closed")
         return self._watch
-
-
-def _write_seed(directory: Path, launch: Launch) -> None:
-    directory.mkdir(parents=True)
-    (directory / "instance-id").write_text(f"{launch.instance_id}\n")
-    (directory / "public-key").write_text(f"{launch.public_key.strip()}\n" if launch.public_key else "")
-    (directory / "user-data").write_text(launch.user_data or "")

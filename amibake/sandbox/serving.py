@@ -98,6 +98,7 @@ def _live(
 
     from amibake.sandbox.api import ApiServer
     from amibake.sandbox.engines import make_engine
+    from amibake.sandbox.metadata.books import Books
     from amibake.strict import Delays, StrictEC2
 
     engine = make_engine(options.engine, options.id, directory.path / "engine")
@@ -113,6 +114,7 @@ def _live(
     for kind, image_id in images.items():
         engine.add_lazy_base(image_id, make[kind])
     engine.make_base(images["systemd"])
+    engine.offer_metadata(Books(strict))
     node_mirror = mirror.start(engine.gateway, engine.mirror_port)
     server = undo.enter_context(ApiServer(listening, options.key))
     wait(Addresses(server.url, node_mirror))

@@ -126,6 +126,8 @@ class Launches(EC2Backend):
             public_key=key.public_key.strip() if key else None,
             user_data=_decoded(instance.user_data).decode(errors="replace") if instance.user_data else None,
             root_volume_gib=root[0] if root else 0,
+            http_endpoint=instance.metadata_options.http_endpoint != "disabled",
+            mac_address=instance.nics[0].mac_address,
         )
 
     def _forget(self, reservation_ids: set[str]) -> None:

@@ -19,6 +19,10 @@ class Launch:
     """The launch key pair's public half, one OpenSSH line, or None without a key pair."""
     user_data: str | None
     root_volume_gib: int
+    http_endpoint: bool = True
+    """Whether its metadata can be asked for at the first boot; where not, it learns neither key nor user data."""
+    mac_address: str = ""
+    """Of its primary interface; empty for any."""
 
 
 @dataclass(frozen=True)

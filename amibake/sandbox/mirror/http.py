@@ -6,26 +6,18 @@ import errno
 import html
 import json
 import re
-import threading
 from collections.abc import Callable, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from socketserver import TCPServer
 from typing import ClassVar, Self
 from urllib.parse import unquote, urlsplit
 
 from amibake.errors import AmibakeError
 from amibake.sandbox.mirror.releases import Release, architecture
 from amibake.sandbox.mirror.store import NodeStore, tarball_name
+from amibake.sandbox.web import WebServer
 
 _TAB_COLUMNS = ["version", "date", "files", "npm", "v8", "uv", "zlib", "openssl", "modules", "lts", "security"]
-
-
-class _Server(ThreadingHTTPServer):
-    def server_bind(self) -> None:
-        """Without HTTPServer's look-up of our own name, which may have to wait for a name server."""
-        TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 
 
 class NodeMirror:
@@ -41,7 +33,7 @@ class NodeMirror:
         self._store = store
         self._versions = versions
         self._progress = progress
-        self._server: ThreadingHTTPServer | None = None
+        self._server: WebServer | None = None
 
     def start(self, address: str, port: int = 80) -> str:
         """Serve at `address`; answers with the URL of the mirror.
@@ -51,21 +43,20 @@ class NodeMirror:
         """
         handler = type("Handler", (_Handler,), {"mirror": self})
         try:
-            server = _Server((address, port), handler)
+            server = WebServer((address, port), handler)
         except OSError as error:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise
-            server = _Server((address, 0), handler)
+            server = WebServer((address, 0), handler)
             self._progress(f"port {port} of {address} is taken: nvm since 0.39.7 will not use the node mirror")
         self._server = server
-        threading.Thread(target=server.serve_forever, args=(0.05,), name="node-mirror", daemon=True).start()
+        server.start("node-mirror")
         return f"http://{address}{'' if server.server_port == 80 else f':{server.server_port}'}/dist"
 
     def close(self) -> None:
         """Stop serving."""
         if self._server:
-            self._server.shutdown()
-            self._server.server_close()
+            self._server.close()
 
     def __enter__(self) -> Self:
         return self

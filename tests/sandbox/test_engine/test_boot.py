@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.sandbox.test_engine.conftest import eventually
+
 if TYPE_CHECKING:
     from tests.sandbox.test_engine.conftest import Cloud
 
@@ -88,10 +90,32 @@ def test_each_machine_makes_host_keys_and_shows_them_on_its_console(cloud: Cloud
 
 @both
 def test_user_data_that_is_a_script_runs_once_as_root(cloud: Cloud, kind: str) -> None:
-    address = cloud.run(kind, user_data="#!/bin/sh\nid -un >>/root/ran\n")
-    cloud.ssh(address, "until sudo test -s /root/ran; do sleep 0.1; done")
+    address = cloud.run(kind, user_data="#!/bin/sh\nid -un >>/root/ran\necho said\necho failed >&2\nexit 3\n")
+    cloud.ssh(address, "until grep -qs status /var/log/cloud-init-output.log; do sleep 0.1; done")
+    said = ["said", "failed", "amibake-firstboot: user data exited with status 3"]
+    assert cloud.ssh(address, "cat /var/log/cloud-init-output.log").splitlines() == said
+    eventually(lambda: set(said) <= set(cloud.engine.console_output("i-1").splitlines()))
     cloud.engine.reboot("i-1")
     assert cloud.ssh(address, "sudo cat /root/ran") == "root"
+
+
+@both
+def test_an_image_brings_its_user_data_to_no_instance(cloud: Cloud, kind: str) -> None:
+    first = cloud.run(kind, user_data="#!/bin/sh\necho first >>/root/ran\n")
+    cloud.ssh(first, "until sudo test -s /root/ran; do sleep 0.1; done")
+    cloud.engine.stop("i-1", force=False)
+    cloud.engine.create_image("i-1", "ami-1")
+    second = cloud.run("ami-1", user_data="#!/bin/sh\necho second >>/root/ran\n")
+    assert cloud.ssh(second, "until sudo grep second /root/ran; do sleep 0.1; done; sudo cat /root/ran") == (
+        "second\nfirst\nsecond"
+    )
+    assert cloud.ssh(cloud.run("ami-1"), "sudo cat /root/ran") == "first"
+
+
+def test_user_data_for_cloud_init_alone_is_told_to_be_ignored(cloud: Cloud) -> None:
+    address = cloud.run(user_data="#cloud-config\nruncmd: [touch /root/ran]\n")
+    assert "No such file" in cloud.ssh(address, "sudo ls /root/ran", check=False)
+    assert "#cloud-config is not interpreted here" in cloud.engine.console_output("i-1")
 
 
 def test_without_a_key_pair_nobody_is_let_in(cloud: Cloud) -> None:

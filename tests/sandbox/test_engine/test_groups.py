@@ -101,6 +101,12 @@ def test_a_machine_cannot_send_under_another_address(cloud: Cloud) -> None:
         assert listener.recvfrom(100)[0] == b"own\n"
 
 
+def test_this_machines_own_metadata_is_out_of_reach(cloud: Cloud) -> None:
+    address = cloud.run()
+    refused = cloud.ssh(address, "timeout 5 bash -c '</dev/tcp/169.254.169.254/80'", check=False)
+    assert "Connection refused" in refused
+
+
 def test_the_rules_outlive_a_stop(cloud: Cloud) -> None:
     address = cloud.run()
     cloud.engine.stop("i-1", force=True)
