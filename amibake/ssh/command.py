@@ -18,7 +18,7 @@ from typing import Literal
 from amibake import waiting
 from amibake.errors import ConnectionLost, WaitTimeout
 from amibake.events import Event
-from amibake.ssh.transport import FOREIGN, ClientTransport, reason
+from amibake.ssh.transport import FOREIGN, ClientTransport
 from amibake.waiting import Deadline, duration
 
 Stream = Literal["stdout", "stderr"]
@@ -115,9 +115,10 @@ class Running:
         """Raises ConnectionLost when neither a status nor a signal has arrived: then it is not known how it ended."""
         signal = self._transport.signals.get(self._channel.get_id())
         if self._channel.exit_status < 0 and signal is None:
-            cause = self._transport.get_exception() or self._trouble
-            why = f": {reason(cause)}" if cause else ""
-            raise ConnectionLost(f"{self._name}: the SSH connection was lost before this had ended{why}") from cause
+            why = self._transport.why(self._trouble)
+            raise ConnectionLost(
+                f"{self._name}: the SSH connection was lost before this had ended{why and f': {why}'}"
+            ) from self._trouble
         return Ended(self._channel.exit_status, signal)
 
     def close(self) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import paramiko
 
 from amibake import waiting
 from amibake.errors import AuthenticationFailed, SSHTimeout, WaitTimeout
 from amibake.events import Emit
+from amibake.ssh.credentials import Credentials, Refused
 from amibake.ssh.host import SSHHost
 from amibake.ssh.keys import KeyPair
+from amibake.ssh.options import Options
+from amibake.ssh.route import Direct, Route
 from amibake.ssh.transport import FOREIGN, ClientTransport, Patience, handshake, host_key_line, reason
 from amibake.waiting import Deadline, Pending
 
@@ -33,34 +36,28 @@ class _Door:
 
     address: str
     port: int
-    username: str
-    key: KeyPair
+    credentials: Credentials
+    route: Route
+    options: Options
     emit: Emit
     alive: Callable[[], None]
     patience: Patience
     grace: float
-    signer: paramiko.PKey = field(init=False, repr=False)
     refused_since: float | None = None
     offered: str = ""
     asked_at: float = 0.0
 
-    def __post_init__(self) -> None:
-        self.signer = self.key.signer()
-
     def open(self, host_key: str | None, deadline: Deadline) -> ClientTransport:
+        self.credentials.check()
         self.refused_since = None
         self.asked_at = waiting.clock.now()
-        where = f"SSH at {self.address}:{self.port} as {self.username}"
+        where = f"SSH at {self.address}:{self.port} as {self.credentials.username}{self.route.via}"
         try:
             return waiting.wait_for(
                 where, lambda: self._attempt(host_key), deadline=deadline, emit=self.emit, first=0.1, most=1.0
             )
         except WaitTimeout as error:
-            hint = (
-                "does the security group let this machine in on the port, is the builder in a subnet that is reachable "
-                "from here, and does its image start sshd? `ssh_timeout` gives it longer"
-            )
-            raise SSHTimeout(error.message, hint=hint) from error
+            raise SSHTimeout(error.message, hint=self.route.hint) from error
 
     def _attempt(self, host_key: str | None) -> ClientTransport | Pending:
         if waiting.clock.now() - self.asked_at >= _ALIVE_EVERY:
@@ -68,22 +65,26 @@ class _Door:
             self.asked_at = waiting.clock.now()
         try:
             return handshake(
+                self.route.open(self.address, self.port, self.credentials.username, self.patience),
                 self.address,
-                self.port,
-                self.username,
-                self.signer,
+                self.credentials,
                 host_key=host_key,
                 patience=self.patience,
+                options=self.options,
                 ask=self.refused_since is not None,
             )
-        except paramiko.BadAuthenticationType as refusal:
-            self.offered = ", ".join(refusal.allowed_types) or "nothing"
-            return self._refused(refusal, f"the key is refused (offered: {self.offered})")
+        except Refused as refusal:
+            self.offered = "; ".join(filter(None, [refusal.offered, refusal.note]))
+            return self._refused(refusal, f"{self._refusal('are', 'is')} (offered: {self.offered})")
         except FOREIGN as error:
             if self.refused_since is not None and isinstance(error, _DROPPED):
                 # sshd no longer listens to those whom it has refused too often
-                return self._refused(error, f"{reason(error)}, after the key was refused (offered: {self.offered})")
+                seen = f"{reason(error)}, after {self._refusal('were', 'was')} (offered: {self.offered})"
+                return self._refused(error, seen)
             return Pending(reason(error))
+
+    def _refusal(self, several: str, one: str) -> str:
+        return f"{self.credentials.ways} {several if self.credentials.several else one} refused"
 
     def _refused(self, error: Exception, seen: str) -> Pending:
         """Put up with it for a while: the key and often the user are installed by the machine's first boot, which sshd
@@ -93,7 +94,8 @@ class _Door:
             self.refused_since = now
         if now - self.refused_since >= self.grace:
             raise AuthenticationFailed(
-                f"{self.address}:{self.port} refuses the key for the user {self.username}; it offers: {self.offered}",
+                f"{self.address}:{self.port} refuses {self.credentials.ways} for the user "
+                f"{self.credentials.username}; it offers: {self.offered}",
                 hint="is `ssh_username` the image's own? Usual names: admin (Debian), ubuntu, ec2-user (Amazon Linux)",
             ) from error
         return Pending(seen, pause=_REFUSED_EVERY)
@@ -103,8 +105,11 @@ def connect(
     address: str,
     port: int = 22,
     *,
-    username: str,
-    key: KeyPair,
+    username: str = "",
+    key: KeyPair | None = None,
+    credentials: Credentials | None = None,
+    route: Route | None = None,
+    options: Options | None = None,
     deadline: Deadline,
     emit: Emit,
     timeout: float = 300.0,
@@ -118,7 +123,10 @@ def connect(
 
     Args:
         address: A name or an address. port: Where its sshd listens.
-        username: Whom to log in as. key: The only key that is tried: no agent, no files, no forwarding.
+        username: Whom to log in as. key: The only key that is tried. Both in place of `credentials`.
+        credentials: Whom to log in as, and by what. Nothing else is tried, and no agent forwarded.
+        route: How to get there; directly without one. It is not closed with the host: it is its maker's.
+        options: Keep-alive and algorithms.
         deadline: The whole bake's; no operation of the host outlasts it.
         emit: Gets `Waiting` now, and later `Output` and `Uploading`.
         timeout: Seconds for getting in, now and at each `reconnect()`.
@@ -132,10 +140,14 @@ def connect(
 
     Raises:
         SSHTimeout: not in time; the message carries what happened last.
-        AuthenticationFailed: the server refuses this user or key.
+        AuthenticationFailed: the server, or the bastion, refuses this user, or there is no SSH agent to ask.
+        InvalidOption: the route can't work, whatever the machine does.
         HostKeyChanged: another key than the known one.
     """
-    door = _Door(address, port, username, key, emit, alive, patience or Patience(), grace)
+    who = credentials or Credentials(username, key)
+    door = _Door(
+        address, port, who, route or Direct(), options or Options(), emit, alive, patience or Patience(), grace
+    )
 
     def reopen(host_key: str | None) -> ClientTransport:
         return door.open(host_key, Deadline(timeout, within=deadline))
@@ -145,7 +157,7 @@ def connect(
     host = SSHHost(
         transport, address=address, deadline=deadline, emit=emit, data=data or {}, reopen=lambda: reopen(pinned)
     )
-    if username == "root":
+    if who.username == "root":
         _refuse_signpost(host, address)
     return host
 

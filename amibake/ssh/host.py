@@ -201,7 +201,7 @@ class SSHHost:
         *,
         patient: bool = False,
     ) -> Ended:
-        with translated(name, self._address):
+        with translated(name, self._address, self._transport):
             running = Running(self._transport, command, feed, name=name, deadline=deadline, patient=patient)
         try:
             for item in running:

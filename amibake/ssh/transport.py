@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import paramiko
-from paramiko.common import MSG_CHANNEL_REQUEST
+from paramiko.common import MSG_CHANNEL_REQUEST, cMSG_CHANNEL_CLOSE, cMSG_GLOBAL_REQUEST
 
 from amibake.errors import ConnectionLost, HostKeyChanged
-from amibake.ssh import dial
-from amibake.waiting import Deadline
+from amibake.ssh.credentials import Credentials, authenticate
+from amibake.ssh.options import Options
+from amibake.ssh.wire import Wire
 
 FOREIGN = (paramiko.SSHException, OSError, EOFError)
 """What paramiko and the socket below it raise."""
@@ -24,22 +26,67 @@ logging.getLogger(_LOGGER).setLevel(logging.CRITICAL + 1)
 
 
 class ClientTransport(paramiko.Transport):
-    """paramiko's, and it keeps by which signal a command died, which paramiko drops (its issue 598)."""
+    """paramiko's, and it keeps by which signal a command died, which paramiko drops (its issue 598), asks the peer
+    whether it is still there, and ends without leaving anything."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        super().__init__(sock)
+    def __init__(self, wire: Wire) -> None:
+        super().__init__(wire)  # type: ignore[arg-type] # what the stubs ask of a socket, paramiko does not
         self.set_log_channel(_LOGGER)
         self.signals: dict[int, str] = {}
+        self._wire = wire
+        self._over = threading.Event()
+        self._keeper: threading.Thread | None = None
+
+    def keep_alive(self, options: Options) -> None:
+        """Ask the peer from time to time for an answer, which paramiko's own keepalive does not: it can't tell a dead
+        peer. Also keeps the connection in the books of a NAT."""
+        if options.keep_alive_interval > 0:
+            self._keeper = threading.Thread(
+                target=self._ask, args=(options,), name="amibake-ssh-keepalive", daemon=True
+            )
+            self._keeper.start()
 
     def end(self) -> None:
         """Close, and leave neither thread nor socket, in whatever state this is."""
+        self._over.set()
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)  # wakes the thread, which else looks up ten times a second only
         self.close()
         self.sock.close()
-        if self.is_alive():
-            self.join(5)
+        for thread in (self, self._keeper):
+            if thread is not None and thread.is_alive():
+                thread.join(5)
         self.packetizer.complete_handshake()  # cancels the timer of a handshake that never was complete
+
+    def why(self, trouble: BaseException | None = None) -> str:
+        """Why it is at its end, and what else was seen when it does not know; "" when nothing is known."""
+        said = "" if self.is_active() else self._wire.explain()
+        cause = self.get_exception() or trouble
+        return said or (reason(cause) if cause else "")
+
+    def _ask(self, options: Options) -> None:
+        interval = options.keep_alive_interval
+        question = paramiko.Message()
+        question.add_byte(cMSG_GLOBAL_REQUEST)
+        question.add_string("keepalive@openssh.com")
+        question.add_boolean(True)  # wants an answer; that nobody knows the request is one too
+        while not self._over.wait(interval) and self.is_active():
+            # The peer may have died just after the last answer.
+            self._wire.asking(max(options.dead_after - interval, options.dead_after / 2))
+            with suppress(*FOREIGN):
+                self._send_user_message(question)  # type: ignore[attr-defined]
+
+    def _parse_channel_open_success(self, message: paramiko.Message) -> None:
+        """A channel that comes when nobody waits for it any more is closed: a bastion would keep up its connection."""
+        ours, theirs = message.get_int(), message.get_int()
+        if self._channels.get(ours) is None:  # type: ignore[attr-defined]
+            close = paramiko.Message()
+            close.add_byte(cMSG_CHANNEL_CLOSE)
+            close.add_int(theirs)
+            self._send_message(close)  # type: ignore[attr-defined]
+            return
+        message.rewind()
+        super()._parse_channel_open_success(message)  # type: ignore[misc]
 
 
 def _channel_request(channel: paramiko.Channel, message: paramiko.Message) -> None:
@@ -70,46 +117,40 @@ class Patience:
 
 
 def handshake(
-    address: str, port: int, username: str, key: paramiko.PKey, *, host_key: str | None, patience: Patience, ask: bool
+    wire: Wire,
+    name: str,
+    credentials: Credentials,
+    *,
+    host_key: str | None,
+    patience: Patience,
+    options: Options,
+    ask: bool,
 ) -> ClientTransport:
-    """One attempt to get in. With `ask`, a refusal is a BadAuthenticationType that says what the server would take.
+    """One attempt to get in over this wire, which ends with it. `name` is what errors call the far side; with `ask`,
+    a refusal knows what the server would take.
 
-    Raises HostKeyChanged, paramiko.AuthenticationException, or something else of FOREIGN.
+    Raises HostKeyChanged, Refused, or something else of FOREIGN; or what the wire knows better.
     """
-    sock = dial.dial(address, port, Deadline(patience.tcp))
     transport: ClientTransport | None = None
     try:
-        transport = ClientTransport(sock)
+        transport = ClientTransport(wire)
         transport.banner_timeout = patience.banner
         transport.auth_timeout = patience.auth
+        options.apply(transport)
         _prefer(transport, host_key)
         transport.start_client(timeout=patience.handshake)
         # start_client returns silently when its time is up; asking for the key raises then.
-        check_host_key(transport.get_remote_server_key(), host_key, address)
-        _authenticate(transport, username, key, ask=ask)
-    except BaseException:
+        check_host_key(transport.get_remote_server_key(), host_key, name)
+        authenticate(transport, credentials, ask=ask)
+        transport.keep_alive(options)
+    except BaseException as error:
         if transport is not None:
             transport.end()
-        sock.close()
+        wire.close()
+        if isinstance(error, FOREIGN) and not isinstance(error, paramiko.AuthenticationException):
+            wire.judge(error)
         raise
     return transport
-
-
-def _authenticate(transport: ClientTransport, username: str, key: paramiko.PKey, *, ask: bool) -> None:
-    offered = ["publickey"]
-    if ask:
-        try:
-            transport.auth_none(username)
-        except paramiko.BadAuthenticationType as refusal:
-            offered = refusal.allowed_types
-        else:
-            return
-    try:
-        transport.auth_publickey(username, key)
-    except paramiko.BadAuthenticationType:
-        raise
-    except paramiko.AuthenticationException as error:
-        raise paramiko.BadAuthenticationType(str(error), offered) from error
 
 
 def _prefer(transport: ClientTransport, host_key: str | None) -> None:
@@ -147,9 +188,10 @@ def reason(error: BaseException) -> str:
 
 
 @contextmanager
-def translated(what: str, address: str) -> Iterator[None]:
+def translated(what: str, address: str, transport: ClientTransport) -> Iterator[None]:
     """What paramiko and the socket raise inside comes out as ConnectionLost, in which this is `what` was to be done."""
     try:
         yield
     except FOREIGN as error:
-        raise ConnectionLost(f"{what}: the SSH connection to {address} was lost: {reason(error)}") from error
+        why = transport.why(error)
+        raise ConnectionLost(f"{what}: the SSH connection to {address} was lost: {why}") from error

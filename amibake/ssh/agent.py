@@ -1,0 +1,124 @@
+"""The user's SSH agent: its keys sign for us and never leave it. It is never forwarded to any machine.
+
+Not paramiko's own client of it: that waits for an agent without end, kills the connection when one key may not be used
+though the next could, and presents the certificates of an agent in a form that servers refuse. The protocol is that of
+draft-ietf-sshm-ssh-agent.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from dataclasses import dataclass
+
+import paramiko
+from paramiko.pkey import PublicBlob
+
+from amibake.errors import AuthenticationFailed
+
+_LIST, _LISTED = 11, 12
+_SIGN, _SIGNED = 13, 14
+_FLAGS = {"rsa-sha2-256": 2, "rsa-sha2-512": 4}
+
+_ANSWERS_WITHIN = 30.0
+"""Seconds; an agent may ask its user first."""
+
+_LONGEST = 1 << 20
+
+
+@dataclass(frozen=True)
+class AgentKey:
+    """A key, or a certificate, that the agent holds: its `kind` ("ssh-ed25519" …), its public half and its comment."""
+
+    kind: str
+    blob: bytes
+    comment: str
+
+    def signer(self) -> AgentSigner:
+        """It as paramiko wants it."""
+        return AgentSigner(self)
+
+
+def agent_keys() -> tuple[AgentKey, ...]:
+    """What the agent at SSH_AUTH_SOCK holds, in its order.
+
+    Raises AuthenticationFailed when there is no agent, or no key in it; the message does not name an option.
+    """
+    try:
+        answer = _ask(bytes([_LIST]), _LISTED)
+        count = answer.get_int()
+        found = [(answer.get_binary(), answer.get_text()) for _ in range(count)]
+    except (OSError, paramiko.SSHException) as error:
+        text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise AuthenticationFailed(
+            f"there is no SSH agent: {text}", hint="`ssh-agent` starts one, and SSH_AUTH_SOCK says where it is"
+        ) from error
+    if not found:
+        raise AuthenticationFailed("the SSH agent has no keys", hint="`ssh-add` loads one")
+    return tuple(AgentKey(paramiko.Message(blob).get_text(), blob, comment) for blob, comment in found)
+
+
+class AgentSigner(paramiko.PKey):
+    """A key in the agent, for paramiko. `refusal` says why the agent would not sign, if it would not."""
+
+    def __init__(self, key: AgentKey) -> None:
+        super().__init__()
+        self.refusal = ""
+        self._key = key
+        # What is presented is exactly what the agent holds, also where that is a certificate.
+        self.public_blob = PublicBlob(key.kind, key.blob)
+
+    def get_name(self) -> str:
+        """Its kind."""
+        return self._key.kind
+
+    def asbytes(self) -> bytes:
+        """Its public half."""
+        return self._key.blob
+
+    def sign_ssh_data(self, data: bytes, algorithm: str | None = None) -> paramiko.Message:
+        """The agent's signature. When it refuses, one that is none: the server refuses it, and other keys have their
+        turn; to raise here would end the connection."""
+        plain = (algorithm or self._key.kind).removesuffix("-cert-v01@openssh.com")
+        question = paramiko.Message()
+        question.add_byte(bytes([_SIGN]))
+        question.add_string(self._key.blob)
+        question.add_string(data)
+        question.add_int(_FLAGS.get(plain, 0))
+        try:
+            return paramiko.Message(_ask(question.asbytes(), _SIGNED).get_binary())
+        except (OSError, paramiko.SSHException) as error:
+            self.refusal = f"the agent does not sign with {self._key.comment or self._key.kind}: {error}"
+            none = paramiko.Message()
+            none.add_string(plain)
+            none.add_string(b"\0" * 64)
+            return none
+
+
+def _ask(question: bytes, expected: int) -> paramiko.Message:
+    """One question on a connection of its own. Raises OSError or SSHException."""
+    path = os.environ.get("SSH_AUTH_SOCK")
+    if not path:
+        raise paramiko.SSHException("SSH_AUTH_SOCK is not set")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(_ANSWERS_WITHIN)
+        sock.connect(path)
+        sock.sendall(struct.pack(">I", len(question)) + question)
+        (length,) = struct.unpack(">I", _read(sock, 4))
+        if not 0 < length <= _LONGEST:
+            raise paramiko.SSHException("what answers is no agent")
+        answer = paramiko.Message(_read(sock, length))
+    if answer.get_byte()[0] != expected:
+        raise paramiko.SSHException("it refused")
+    return answer
+
+
+def _read(sock: socket.socket, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        part = sock.recv(size - len(data))
+        if not part:
+            raise paramiko.SSHException("it closed the connection")
+        data += part
+    return bytes(data)

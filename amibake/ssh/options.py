@@ -1,0 +1,52 @@
+"""How SSH connections are kept up and enciphered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import paramiko
+
+from amibake.ssh.dial import DEAD_AFTER
+
+
+@dataclass(frozen=True)
+class Options:
+    """The same for each connection of a bake, the one to the bastion included.
+
+    Attributes:
+        keep_alive_interval: Seconds between two questions whether the peer is there; 0 or less: none are asked.
+        dead_after: Seconds after which a peer is taken for dead from which nothing comes, no answer either.
+        ciphers: Those that may be used, the best first; none: paramiko's own choice.
+        key_exchange_algorithms: The same of key exchanges.
+    """
+
+    keep_alive_interval: float = 5.0
+    dead_after: float = DEAD_AFTER
+    ciphers: Sequence[str] = ()
+    key_exchange_algorithms: Sequence[str] = ()
+
+    def apply(self, transport: paramiko.Transport) -> None:
+        """To one that has not begun yet. Names must be known: see `check_algorithms`."""
+        security = transport.get_security_options()
+        if self.ciphers:
+            security.ciphers = tuple(self.ciphers)
+        if self.key_exchange_algorithms:
+            security.kex = tuple(self.key_exchange_algorithms)
+
+
+def check_algorithms(ciphers: Iterable[str] = (), key_exchange_algorithms: Iterable[str] = ()) -> list[str]:
+    """What is wrong with these names: one line for each list, which says what there is."""
+    # Its table, because the security options list only what is on by default.
+    transport = paramiko.Transport
+    ciphers_known = sorted(transport._cipher_info)  # type: ignore[attr-defined] # noqa: SLF001
+    exchanges_known = sorted(transport._kex_info)  # type: ignore[attr-defined] # noqa: SLF001
+    return [
+        *_unknown("ssh_ciphers", ciphers, ciphers_known),
+        *_unknown("ssh_key_exchange_algorithms", key_exchange_algorithms, exchanges_known),
+    ]
+
+
+def _unknown(option: str, given: Iterable[str], known: Sequence[str]) -> list[str]:
+    wrong = [name for name in given if name not in known]
+    return [f"{option}: {', '.join(wrong)} is not known; there are: {', '.join(known)}"] if wrong else []
