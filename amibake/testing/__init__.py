@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from amibake.testing.accounts import Account
     from amibake.testing.behaviour import Answer, Behaviour, Ran, exits
     from amibake.testing.clock import FakeClock
     from amibake.testing.machines import LoopbackMachines
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from amibake.testing.sshd import LoopbackMachine
 
 _HOMES = {
+    "Account": "accounts",
     "Answer": "behaviour",
     "Behaviour": "behaviour",
     "FakeClock": "clock",
@@ -28,6 +30,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Account",
     "Answer",
     "Behaviour",
     "FakeClock",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 
@@ -43,6 +43,9 @@ class Behaviour:
         refuse_logins: So many logins are refused.
         drop_after: When so many bytes of one command's input have arrived the connection is dropped, once.
         drop_instead: The connection is dropped, once, in place of the answer to a command in which this text occurs.
+        methods: What the machines let people log in by: of "publickey", "password", "keyboard-interactive".
+        refuse_forwarding: They connect nobody on to other machines.
+        refuse_commands: They run nothing for anybody.
     """
 
     answers: list[tuple[str, Answer]] = field(default_factory=list)
@@ -50,6 +53,9 @@ class Behaviour:
     refuse_logins: int = 0
     drop_after: int | None = None
     drop_instead: str | None = None
+    methods: Sequence[str] = ("publickey",)
+    refuse_forwarding: bool = False
+    refuse_commands: bool = False
 
     def on(self, text: str, answer: Answer) -> None:
         """From now on this is what commands with this text answer."""

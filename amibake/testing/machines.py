@@ -12,11 +12,13 @@ from pathlib import Path
 
 from amibake.ssh.dial import dial
 from amibake.strict.machines import Ingress, Launch
+from amibake.testing.accounts import Account
 from amibake.testing.behaviour import Behaviour
 from amibake.testing.sshd import LoopbackMachine
 from amibake.waiting import Deadline
 
 _FIRST = int(ipaddress.IPv4Address("127.77.0.1"))
+_HOME = "127.0.0.1"
 
 
 class LoopbackMachines:
@@ -29,6 +31,7 @@ class LoopbackMachines:
         launches: What each was launched with, by instance id.
         ingress: What each lets in, by instance id; one that was never told lets in everything.
         images: The directory that stands for an image's disk, by image id.
+        bastions: The machines that are no instances: see `add_bastion`.
     """
 
     def __init__(self, directory: Path, *, username: str = "admin") -> None:
@@ -38,6 +41,7 @@ class LoopbackMachines:
         self.launches: dict[str, Launch] = {}
         self.ingress: dict[str, tuple[Ingress, ...]] = {}
         self.images: dict[str, Path] = {}
+        self.bastions: list[LoopbackMachine] = []
         self.on_power_off: Callable[[str, bool], None] | None = None
         self._directory = directory
         self._username = username
@@ -102,13 +106,44 @@ class LoopbackMachines:
         """Let in only this from now on: `dial` heeds it."""
         self.ingress[instance_id] = tuple(rules)
 
-    def dial(self, address: str, port: int, deadline: Deadline) -> socket.socket:
-        """In place of `amibake.ssh.dial.dial`: port 22 of a machine is wherever it listens."""
-        found = [(name, machine) for name, machine in self.all.items() if machine.address == address]
+    def add_bastion(
+        self,
+        authorized_keys: Sequence[str] = (),
+        *,
+        username: str = "admin",
+        password: str | None = None,
+        accounts: Sequence[Account] = (),
+    ) -> LoopbackMachine:
+        """A machine that is no instance, switched on, through which the others are reached: at its address, port 22.
+
+        To them connections through it come from its address, not from here: `set_ingress` can tell the two apart.
+        Its behaviour is its own.
+        """
+        with self._lock:
+            address = next(self._addresses)
+        machine = LoopbackMachine(
+            address,
+            self._directory / f"bastion-{address}",
+            authorized_keys,
+            username=username,
+            password=password,
+            accounts=accounts,
+            behaviour=Behaviour(methods=("publickey", "password")),
+            connect=lambda there, port: self.dial(there, port, Deadline(5), source=address),
+        )
+        _stand_in_for_ip(machine)
+        machine.start()
+        self.bastions.append(machine)
+        return machine
+
+    def dial(self, address: str, port: int, deadline: Deadline, *, source: str = _HOME) -> socket.socket:
+        """In place of `amibake.ssh.dial.dial`: port 22 of a machine is wherever it listens. `source` is who asks."""
+        named = [*self.all.items(), *(("", machine) for machine in self.bastions)]
+        found = [(name, machine) for name, machine in named if machine.address == address]
         if not found:
             return dial(address, port, deadline)
         name, machine = found[0]
-        if not any(_admits(rule, port) for rule in self.ingress.get(name, (_EVERYTHING,))):
+        if not any(_admits(rule, port, source) for rule in self.ingress.get(name, (_EVERYTHING,))):
             raise TimeoutError("timed out: no security group lets this in")
         if not machine.port:
             raise ConnectionRefusedError("connection refused")
@@ -116,16 +151,24 @@ class LoopbackMachines:
 
     def close(self) -> None:
         """Switch everything off. No thread or socket is left."""
-        for machine in self.all.values():
+        for machine in (*self.bastions, *self.all.values()):
             machine.stop()
 
 
 _EVERYTHING = Ingress("-1", 0, 65535, ("0.0.0.0/0",))
 
 
-def _admits(rule: Ingress, port: int) -> bool:
-    """Whether it lets a connection from this machine's loopback address in."""
-    home = ipaddress.ip_address("127.0.0.1")
+def _admits(rule: Ingress, port: int, source: str) -> bool:
+    """Whether it lets a connection from this address in."""
+    home = ipaddress.ip_address(source)
     networks = (ipaddress.ip_network(cidr) for cidr in rule.cidrs)
     ports = rule.protocol == "-1" or (rule.protocol == "tcp" and rule.from_port <= port <= rule.to_port)
     return ports and any(home in network for network in networks)
+
+
+def _stand_in_for_ip(machine: LoopbackMachine) -> None:
+    """Of its routes a machine says that they start at its own address; the real `ip` knows only of this one's."""
+    program = machine.root / "usr/local/bin/ip"
+    program.parent.mkdir(parents=True)
+    program.write_text(f'#!/bin/sh\necho "$4 dev lo src {machine.address}"\n')
+    program.chmod(0o755)

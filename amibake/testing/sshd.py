@@ -12,22 +12,19 @@ import os
 import shlex
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 import paramiko
-from paramiko.common import (
-    AUTH_FAILED,
-    AUTH_SUCCESSFUL,
-    OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED,
-    OPEN_SUCCEEDED,
-)
 
 from amibake.ssh.keys import make_key_pair
+from amibake.testing.accounts import Account
 from amibake.testing.behaviour import Answer, Behaviour, Ran
+from amibake.testing.door import Door, ServerTransport
 from amibake.testing.execution import Execution
+from amibake.testing.forwarding import Connect, Forwarding, connect
 
 _LOGGER = "amibake.testing.sshd"
 logging.getLogger(_LOGGER).setLevel(logging.CRITICAL + 1)  # a connection that a test drops is no news
@@ -41,6 +38,7 @@ class LoopbackMachine:
         root: The directory that stands for its `/`.
         ran: What it was told to run, in order, without amibake's own remote programs.
         logins: How many have been let in.
+        forwarded: Where connections were led on to, in order.
     """
 
     def __init__(
@@ -50,24 +48,34 @@ class LoopbackMachine:
         authorized_keys: Sequence[str],
         *,
         username: str = "admin",
+        password: str | None = None,
+        accounts: Sequence[Account] = (),
         behaviour: Behaviour | None = None,
         execute: bool = False,
+        connect: Connect = connect,
     ) -> None:
-        """With `execute` every command is really run by /bin/sh, as the user who runs the tests."""
+        """One user has this name, these keys and this password; `accounts` are others, with whom they share a home.
+
+        With `execute` every command is really run by /bin/sh, as the user who runs the tests. `connect` is where a
+        connection goes that leads on through this machine.
+        """
         self.address = address
         self.port = 0
         self.root = root
         self.username = username
-        self.authorized_keys = [tuple(key.split()[:2]) for key in authorized_keys]
+        self.accounts = [Account(username, authorized_keys, password), *accounts]
         self.behaviour = behaviour or Behaviour()
         self.execute = execute
+        self.connect = connect
         self.ran: list[Ran] = []
         self.logins = 0
+        self.forwarded: list[tuple[str, int]] = []
         self._host_key = _new_host_key()
         self._listener: socket.socket | None = None
         self._accepting: threading.Thread | None = None
         self._transports: list[paramiko.Transport] = []
         self._executions: list[Execution] = []
+        self._forwardings: list[Forwarding] = []
         self.home.mkdir(parents=True, exist_ok=True)
         (root / "tmp").mkdir(exist_ok=True)
 
@@ -117,7 +125,10 @@ class LoopbackMachine:
             execution.end()
         for transport in self._transports:
             transport.join(5)
+        for forwarding in self._forwardings:
+            forwarding.end()
         self._executions.clear()
+        self._forwardings.clear()
         self._transports.clear()
 
     def drop(self) -> None:
@@ -139,20 +150,39 @@ class LoopbackMachine:
                 sock.close()
                 continue
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            transport = paramiko.Transport(sock)
+            door = Door(self)
+            transport = ServerTransport(sock, door)
             transport.set_log_channel(_LOGGER)
             transport.add_server_key(self._host_key)
             self._transports.append(transport)
-            transport.start_server(event=threading.Event(), server=_Door(self))
+            transport.start_server(event=threading.Event(), server=door)
 
     def admits(self, username: str, key: paramiko.PKey) -> bool:
         """Whether this key opens the door to this user."""
+        return self._admits("publickey", username, lambda account: account.admits(key))
+
+    def admits_password(self, username: str, password: str, method: str = "password") -> bool:
+        """Whether this password does, given by this method."""
+        return self._admits(method, username, lambda account: account.password == password)
+
+    def _admits(self, method: str, username: str, check: Callable[[Account], bool]) -> bool:
+        if method not in self.behaviour.methods:
+            return False
         if self.behaviour.refuse_logins > 0:
             self.behaviour.refuse_logins -= 1
             return False
-        admitted = username == self.username and (key.get_name(), key.get_base64()) in self.authorized_keys
+        admitted = any(account.username == username and check(account) for account in self.accounts)
         self.logins += admitted
         return admitted
+
+    def forward(self, channel: paramiko.Channel, sock: socket.socket) -> None:
+        """Let this channel and this socket be one connection."""
+        self._forwardings.append(Forwarding(channel, sock))
+
+    @property
+    def forwarding(self) -> int:
+        """How many connections lead on through this machine at the moment."""
+        return sum(forwarding.under_way for forwarding in self._forwardings)
 
     def begin(self, channel: paramiko.Channel, command: str) -> None:
         """Do what this command says, in a thread of its own."""
@@ -220,28 +250,8 @@ class LoopbackMachine:
             "USER": self.username,
             "LOGNAME": self.username,
             "SHELL": "/bin/sh",
-            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+            "PATH": f"{self.root}/usr/local/bin:{os.environ.get('PATH', '/usr/bin:/bin')}",
         }
-
-
-class _Door(paramiko.ServerInterface):
-    """Lets in by public key only, and to run commands only."""
-
-    def __init__(self, machine: LoopbackMachine) -> None:
-        self._machine = machine
-
-    def get_allowed_auths(self, _username: str) -> str:
-        return "publickey"
-
-    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
-        return AUTH_SUCCESSFUL if self._machine.admits(username, key) else AUTH_FAILED
-
-    def check_channel_request(self, kind: str, _number: int) -> int:
-        return OPEN_SUCCEEDED if kind == "session" else OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
-
-    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
-        self._machine.begin(channel, command.decode("utf-8", "surrogateescape"))
-        return True
 
 
 def _new_host_key() -> paramiko.PKey:

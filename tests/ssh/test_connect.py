@@ -25,7 +25,8 @@ from amibake.ssh.keys import KeyPair, make_key_pair
 from amibake.ssh.transport import Patience
 from amibake.testing.behaviour import exits
 from amibake.testing.clock import FakeClock
-from amibake.testing.sshd import LoopbackMachine, _Door
+from amibake.testing.door import Door
+from amibake.testing.sshd import LoopbackMachine
 from amibake.waiting import Deadline
 
 ADDRESS = "127.78.0.1"
@@ -198,7 +199,7 @@ class Penalties:
         self._deaf_until = 0.0
         self._dial = dial.dial
         monkeypatch.setattr(dial, "dial", self._dialled)
-        monkeypatch.setattr(_Door, "check_auth_publickey", self._refuse)
+        monkeypatch.setattr(Door, "check_auth_publickey", self._refuse)
 
     def _refuse(self, *_: object) -> int:
         now = self._clock.now()
@@ -256,12 +257,12 @@ def test_a_machine_that_reboots_after_a_refusal_is_waited_for(
 
 def test_a_server_that_wants_no_key(enter: Connect, machine: LoopbackMachine, monkeypatch: pytest.MonkeyPatch) -> None:
     machine.behaviour.refuse_logins = 1
-    monkeypatch.setattr(_Door, "check_auth_none", lambda *_: paramiko.common.AUTH_SUCCESSFUL)
+    monkeypatch.setattr(Door, "check_auth_none", lambda *_: paramiko.common.AUTH_SUCCESSFUL)
     enter().close()
 
 
 def test_a_server_that_takes_no_keys(enter: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_Door, "get_allowed_auths", lambda *_: "password,keyboard-interactive")
+    monkeypatch.setattr(Door, "get_allowed_auths", lambda *_: "password,keyboard-interactive")
     with pytest.raises(AuthenticationFailed, match="it offers: password, keyboard-interactive"):
         enter(username="ubuntu")
 

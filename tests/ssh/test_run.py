@@ -19,7 +19,8 @@ from amibake.ssh.connect import connect
 from amibake.ssh.host import SSHHost
 from amibake.ssh.keys import KeyPair
 from amibake.testing.clock import FakeClock
-from amibake.testing.sshd import LoopbackMachine, _Door
+from amibake.testing.door import Door
+from amibake.testing.sshd import LoopbackMachine
 from amibake.waiting import Deadline
 
 BIG = 5 << 20
@@ -155,7 +156,7 @@ def test_a_connection_lost_while_input_is_sent(host: SSHHost, machine: LoopbackM
 
 
 def test_a_server_that_refuses_to_run_anything(host: SSHHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_Door, "check_channel_exec_request", lambda *_: False)
+    monkeypatch.setattr(Door, "check_channel_exec_request", lambda *_: False)
     with pytest.raises(ConnectionLost, match="before this had ended"):
         host.run("true")
 
