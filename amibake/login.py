@@ -38,6 +38,11 @@ def login_mistakes(builder: Builder) -> Iterator[str]:
     if builder.communicator == "none":
         return
     yield from check_algorithms(builder.ssh_ciphers, builder.ssh_key_exchange_algorithms)
+    if builder.ssh_proxy_command is not None:
+        try:
+            ProxyCommand(builder.ssh_proxy_command)
+        except ValueError as error:
+            yield f"ssh_proxy_command: {error}"
     for prefix in ("ssh", "ssh_bastion"):
         key, certificate = (getattr(builder, f"{prefix}_{what}_file") for what in ("private_key", "certificate"))
         if key is not None:

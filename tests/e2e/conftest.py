@@ -56,7 +56,7 @@ def sysvinit_primal(cloud: LocalCloud) -> amibake.Image:
 
 
 @pytest.fixture
-def box(cloud: LocalCloud, ec2: EC2Client) -> Iterator[Callable[[amibake.Image], Box]]:
+def box(cloud: LocalCloud, ec2: EC2Client) -> Iterator[Callable[[amibake.Image | str], Box]]:
     """Launches instances that this machine may reach on ports 22 and 80; afterwards they are gone."""
     key = make_key_pair("ed25519", comment="e2e")
     with ExitStack() as undo:
@@ -70,13 +70,13 @@ def box(cloud: LocalCloud, ec2: EC2Client) -> Iterator[Callable[[amibake.Image],
                 GroupId=group, IpProtocol="tcp", FromPort=port, ToPort=port, CidrIp="0.0.0.0/0"
             )
 
-        def launch(image: amibake.Image) -> Box:
+        def launch(image: amibake.Image | str) -> Box:
             instance = undo.enter_context(
                 amibake.launch(
                     image, instance_type="t3.micro", key_name=name, security_group_ids=[group], session=cloud.session
                 )
             )
-            return Box(instance, undo.enter_context(login(instance.public_ip, key)))
+            return Box(instance, undo.enter_context(login(instance.public_ip, key)), key)
 
         yield launch
 

@@ -59,6 +59,7 @@ class Box:
 
     instance: amibake.Instance
     host: SSHHost
+    key: KeyPair
 
     def sh(self, command: str, given: str = "") -> str:
         """What this prints, with `given` as its input; it has to succeed."""
