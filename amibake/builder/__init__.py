@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Self, Unpack
 
@@ -57,25 +58,27 @@ class Builder(Publication, Ami, SSH, Devices, Spot, Instance, Network, Source, A
         InvalidOption: with every mistake, one line each: the option's name, what is wrong, what is allowed.
     """
 
-    def __init__(self, **options: Unpack[BuilderOptions]) -> None:
+    def __init__(self, /, **options: Unpack[BuilderOptions]) -> None:
         given: dict[str, Any] = dict(options)
-        mistakes = list(_by_one_name(given))
+        said: dict[str, str] = {}
+        found = list(_by_one_name(given, said))
         try:
             super().__init__(**given)
         except InvalidOption as error:
-            mistakes += error.mistakes
-            mistakes += self._mistakes_of_the_rest(given, {line.partition(":")[0] for line in error.mistakes})
-        if mistakes:
-            raise InvalidOption(*dict.fromkeys(mistakes)) from None
+            found += error.mistakes
+            found += self._mistakes_of_the_rest(given, {line.partition(":")[0] for line in error.mistakes})
+        if found:
+            raise InvalidOption(*dict.fromkeys(_as_said(line, said) for line in found)) from None
 
     def _mistakes_of_the_rest(self, given: dict[str, Any], faulty: set[str]) -> list[str]:
         """What is wrong with options taken together is found only where each of them is right by itself: so once more
         without those that are not."""
         rest = {name: value for name, value in given.items() if name not in faulty}
+        follows = re.compile(rf"\b({'|'.join(map(re.escape, faulty))})\b")
         try:
             super().__init__(**{"ami_name": "none", **rest})
         except InvalidOption as error:
-            return [line for line in error.mistakes if not any(name in line for name in faulty)]
+            return [line for line in error.mistakes if not follows.search(line)]
         return []
 
     @model_validator(mode="after")
@@ -106,19 +109,29 @@ class Builder(Publication, Ami, SSH, Devices, Spot, Instance, Network, Source, A
         return not self.security_group_ids and not self.security_group_filter
 
 
-def _by_one_name(given: dict[str, Any]) -> Iterator[str]:
-    """Bring options that may be said in two ways into one; yields what was said in both."""
+def _by_one_name(given: dict[str, Any], said: dict[str, str]) -> Iterator[str]:
+    """Bring options that may be said in two ways into one; yields what was said in both. What the user called an
+    option goes into `said`."""
     for synonym, name in _SYNONYMS.items():
         if synonym in given:
             if name in given:
                 yield f"{name}: give either this or {synonym}, which is the same option"
+            else:
+                said[name] = synonym
             given[name] = given.pop(synonym)
     regions = given.get("ami_regions")
     if isinstance(regions, Mapping):
+        given["ami_regions"] = tuple(regions)
         if given.get("region_kms_key_ids"):
             yield "region_kms_key_ids: ami_regions names keys already"
-        given["ami_regions"] = tuple(regions)
-        given["region_kms_key_ids"] = {name: key for name, key in regions.items() if key}
+        else:
+            said["region_kms_key_ids"] = "ami_regions"
+            given["region_kms_key_ids"] = {name: key for name, key in regions.items() if key}
+
+
+def _as_said(line: str, said: Mapping[str, str]) -> str:
+    name, colon, rest = line.partition(":")
+    return said.get(name, name) + colon + rest
 
 
 def _mistakes(options: Builder) -> Iterator[str]:
@@ -151,6 +164,9 @@ def _mistakes_across_groups(options: Builder) -> Iterator[str]:
     given = options.model_fields_set
     if options.ssh_interface in ("public_ip", "public_dns") and options.associate_public_ip_address is False:
         yield f'ssh_interface: "{options.ssh_interface}", but associate_public_ip_address is False'
+    zone = options.availability_zone
+    if zone and options.region and not zone.startswith(options.region):
+        yield f"availability_zone: {zone} is not in {options.region}"
     if options.encrypt_boot is not None:
         for device in options.launch_block_device_mappings:
             if device.encrypted is (not options.encrypt_boot):

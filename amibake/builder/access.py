@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Unpack
 
 from pydantic import BeforeValidator, Field
 
 from amibake.builder.base import Options, Part
+from amibake.builder.values import Policy, Region
 
-REGION = r"^[a-z]{2,4}(-[a-z]+)+-\d{1,2}$"
-Region = Annotated[str, Field(pattern=REGION)]
+if TYPE_CHECKING:
+    from amibake.builder.keywords import AssumeRoleFields
 
 
 class AssumeRole(Part):
     """A role to take on before anything else, by STS AssumeRole's own words."""
 
-    role_arn: str = Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")
+    role_arn: str = Field(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/.+$")
     """The role's ARN: "arn:aws:iam::123456789012:role/baker"."""
 
-    session_name: str | None = Field(None, pattern=r"^[\w+=,.@-]{2,64}$")
+    session_name: str | None = Field(None, pattern=r"^[A-Za-z0-9_+=,.@-]{2,64}$")
     """The name of the session in CloudTrail ["amibake-" and the bake's id]."""
 
     duration_seconds: int = Field(3600, ge=900, le=43200)
@@ -28,8 +29,8 @@ class AssumeRole(Part):
     external_id: str | None = Field(None, min_length=2, max_length=1224)
     """The external id that the role's trust policy asks for [none]."""
 
-    policy: str | None = None
-    """A session policy, JSON text, that narrows the role's permissions [none]."""
+    policy: Policy = None
+    """A session policy, as a dict or as JSON text, that narrows the role's permissions [none]."""
 
     policy_arns: tuple[str, ...] = Field((), max_length=10)
     """Managed policies that narrow the role's permissions [none]."""
@@ -40,9 +41,13 @@ class AssumeRole(Part):
     transitive_tag_keys: tuple[str, ...] = ()
     """Which of the session tags the roles assumed from this one get as well [none]."""
 
+    if TYPE_CHECKING:
+
+        def __init__(self, /, **fields: Unpack[AssumeRoleFields]) -> None: ...
+
 
 class Access(Options):
-    """Access: region and credentials."""
+    """Access: the region, and by whose credentials."""
 
     region: Region | None = None
     """The region to bake in, such as "eu-west-1" [the session's; "us-east-1" where that names none]."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
 
 from amibake.builder.base import Options, Tags
+from amibake.builder.values import KmsKey, Seconds
+
+MOST_NAME = 128
 
 
 class Ami(Options):
-    """The image."""
+    """Image: what it is called, what is written on it, what it demands of instances."""
 
     ami_name: str = Field(min_length=3)
     """The image's name, unique in the account and region, 3 to 128 characters; may hold template expressions such
@@ -33,7 +37,7 @@ class Ami(Options):
     """Whether the image's disks are encrypted: the builder's are from the start, so that no unencrypted snapshot ever
     exists. False demands that they are not [what the source image's are]."""
 
-    kms_key_id: str | None = Field(None, min_length=1)
+    kms_key_id: KmsKey | None = None
     """The KMS key for that in the build region: a key's id or ARN, or an alias such as "alias/images" [the account's
     default for EBS]."""
 
@@ -55,22 +59,30 @@ class Ami(Options):
     force_delete_snapshot: bool = False
     """And delete the snapshots of that image."""
 
-    app: str | None = None
+    app: str | None = Field(None, min_length=1, max_length=256)
     """The application: the value of the tag `amibake:app`. The recipes set it."""
 
-    stage: str | None = None
+    stage: str | None = Field(None, min_length=1, max_length=256)
     """The stage, "primal" or "carnivore": the value of the tag `amibake:stage`. The recipes set it."""
 
-    node_env: str | None = None
+    node_env: str | None = Field(None, min_length=1, max_length=256)
     """The environment: the value of the tag `amibake:node-env`. The recipes set it."""
 
-    max_build_time: float = Field(4 * 3600, gt=0)
-    """Seconds that the whole bake may take; half an hour later all its temporary things count as dead. It is the limit
-    of every wait of the bake."""
+    max_build_time: Seconds = Field(4 * 3600, gt=0, le=30 * 86400)
+    """Seconds, or text such as "90m" or "4h", that the whole bake may take; half an hour later all its temporary things
+    count as dead. It is the limit of every wait of the bake."""
 
 
 def ami_mistakes(options: Ami) -> Iterator[str]:
-    """What contradicts itself."""
+    """What contradicts itself, and what template expressions can't make right any more."""
+    name, description = (re.sub(r"{{.*?}}", "", text) for text in (options.ami_name, options.ami_description))
+    if wrong := sorted(set(re.findall(r"[^A-Za-z0-9()\[\] ./'@_-]", name))):
+        allowed = "letters, digits, spaces and ( ) [ ] . / - ' @ _"
+        yield f"ami_name: {', '.join(map(repr, wrong))} can't be in it, only {allowed}"
+    if len(name) > MOST_NAME:
+        yield f"ami_name: has to have at most {MOST_NAME} characters"
+    if not description.isascii():
+        yield "ami_description: EC2 takes up to 255 ASCII characters"
     for name, value in options.variables.items():
         if value is None:
             yield f"variables: {name} is required: give it a value"

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
+from amibake.builder.wording import character_mistake, mistakes
 from amibake.errors import InvalidOption
 
 OURS = "amibake:"
 MOST_TAGS = 40
 """EC2 takes 50 on a resource, and some are ours."""
 
+_FREE = {"user_data"}
+"""Options that may hold any text."""
+_SEVERAL_LINES = {"policy", "temporary_iam_instance_profile_policy_document"}
+
 Architecture = Literal["arm64", "x86_64", "i386"]
 
 
 def tags_mistake(tags: Mapping[str, str]) -> str | None:
     """What EC2 would refuse of these tags, or None. https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html"""
-    if taken := [key for key in tags if key.startswith((OURS, "aws:"))]:
+    if taken := [key for key in tags if key.lower().startswith((OURS, "aws:"))]:
         return f"{', '.join(taken)}: keys that begin with {OURS!r} or 'aws:' are taken"
     if wrong := [key for key in tags if not 1 <= len(key) <= 128]:
         return f"{wrong[0][:20]!r}…: a key has 1 to 128 characters"
@@ -35,11 +46,17 @@ def _possible(tags: dict[str, str]) -> dict[str, str]:
     return tags
 
 
-Tags = Annotated[dict[str, str], AfterValidator(_possible)]
+def _is_tags(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        raise ValueError('has to be a dict {"name": "value"}, not a list of {"Key": …, "Value": …}')
+    return value
+
+
+Tags = Annotated[dict[str, str], BeforeValidator(_is_tags), AfterValidator(_possible)]
 
 
 def _listed(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
+    return (value,) if isinstance(value, (str, int)) else value
 
 
 OneOrMore = BeforeValidator(_listed)
@@ -53,11 +70,23 @@ class Options(BaseModel):
         frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True, validate_default=True
     )
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, /, **options: Any) -> None:
         try:
             super().__init__(**options)
         except ValidationError as error:
-            raise InvalidOption(*_mistakes(error, type(self).model_fields)) from None
+            raise InvalidOption(*mistakes(error, type(self).model_fields, options)) from None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_plain(cls, value: Any, info: ValidationInfo) -> Any:
+        """What holds for every option, whatever its own type."""
+        name = info.field_name or ""
+        if name not in _FREE and (mistake := character_mistake(value, several_lines=name in _SEVERAL_LINES)):
+            raise ValueError(mistake)
+        kind = cls.model_fields[name].annotation
+        if isinstance(value, bool) and {int, float} & {kind, *get_args(kind)}:
+            raise ValueError("has to be a number")  # Python and pydantic take True for 1
+        return value
 
 
 class Part(Options):
@@ -68,29 +97,9 @@ class Part(Options):
         """The object of a dict's keys; what is no dict is left for pydantic to judge."""
         if not isinstance(value, Mapping):
             return value
+        if not all(isinstance(key, str) for key in value):
+            raise ValueError("its keys have to be text")
         try:
             return cls(**value)
         except InvalidOption as error:
-            raise ValueError("; ".join(error.mistakes)) from None
-        except TypeError as error:  # a key that is no text
-            raise ValueError(str(error)) from None
-
-
-def _mistakes(error: ValidationError, known: Mapping[str, FieldInfo]) -> list[str]:
-    """Pydantic's findings in our words: the option, what is wrong, the nearest right name."""
-    found: dict[str, str] = {}
-    for mistake in error.errors(include_url=False, include_input=False):
-        message = mistake["msg"].removeprefix("Value error, ")
-        if not mistake["loc"]:  # mistakes of several options together name the first by themselves, one in each line
-            found.update((line, line) for line in message.splitlines())
-            continue
-        name = str(mistake["loc"][0])
-        if mistake["type"] == "extra_forbidden" and len(mistake["loc"]) == 1:
-            near = get_close_matches(name, known, n=1)
-            text = f"{name}: no such option" + (f"; did you mean {near[0]}?" if near else "")
-        elif mistake["type"] == "string_pattern_mismatch" and name in known:
-            text = f"{name}: not the right form: {known[name].description}"
-        else:
-            text = f"{name}: {message}"
-        found.setdefault(name, text)  # a union complains once for each of its branches
-    return list(found.values())
+            raise ValueError("\n".join(error.mistakes)) from None

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Unpack
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from amibake.builder.base import Options, Part
+from amibake.builder.values import KmsKey
+
+if TYPE_CHECKING:
+    from amibake.builder.keywords import BlockDeviceFields
 
 ROOT = "root"
 
 _IOPS = {"gp3": (3000, 80000), "io1": (100, 64000), "io2": (100, 256000)}
-_THROUGHPUT = (125, 2000)
+_SIZES = {
+    "gp2": (1, 16384),
+    "gp3": (1, 65536),
+    "io1": (4, 16384),
+    "io2": (4, 65536),
+    "sc1": (125, 16384),
+    "st1": (125, 16384),
+    "standard": (1, 1024),
+}
+"""GiB."""
 
 
 class BlockDevice(Part):
@@ -30,20 +43,21 @@ class BlockDevice(Part):
     volume_type: Literal["gp2", "gp3", "io1", "io2", "st1", "sc1", "standard"] | None = None
     """EBS volume type [the source image's]."""
 
-    iops: int | None = None
+    iops: int | None = Field(None, ge=100, le=256000)
     """I/O operations per second; for io1, io2 and gp3 only [EC2's]."""
 
-    throughput: int | None = None
+    throughput: int | None = Field(None, ge=125, le=2000)
     """MiB per second; for gp3 only [EC2's 125]."""
 
     encrypted: bool | None = None
     """Whether the volume is encrypted [what the snapshot is, or `encrypt_boot`]."""
 
-    kms_key_id: str | None = Field(None, min_length=1)
-    """The KMS key to encrypt it with; on the builder only [`kms_key_id` of the bake, or the account's default]."""
+    kms_key_id: KmsKey | None = None
+    """The KMS key to encrypt it with, its id, ARN or alias; on the builder only [`kms_key_id` of the bake, or
+    the account's default]."""
 
     snapshot_id: str | None = Field(None, pattern=r"^snap-[0-9a-f]+$")
-    """The snapshot that the volume is made of [the image's, or an empty volume]."""
+    """The snapshot that the volume is made of, such as "snap-0a1b2c3d" [the image's, or an empty volume]."""
 
     delete_on_termination: bool | None = None
     """Whether the volume goes with its instance. [true on the builder, where Packer's is false and a volume is left
@@ -52,11 +66,12 @@ class BlockDevice(Part):
     no_device: bool = False
     """Leave this device of the image out."""
 
-    virtual_name: str | None = Field(None, pattern=r"^ephemeral\d{1,2}$")
+    virtual_name: str | None = Field(None, pattern=r"^ephemeral[0-9]{1,2}$")
     """An instance store volume: "ephemeral0" and on."""
 
-    def __init__(self, device_name: str | None = None, **options: Any) -> None:
-        super().__init__(**({} if device_name is None else {"device_name": device_name}), **options)
+    def __init__(self, device_name: str | None = None, /, **fields: Unpack[BlockDeviceFields]) -> None:
+        given: dict[str, Any] = dict(fields)
+        super().__init__(**({} if device_name is None else {"device_name": device_name}), **given)
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
@@ -76,6 +91,10 @@ def _mistakes(device: BlockDevice) -> Iterator[str]:
         yield "no_device: a builder without its root device does not boot"
     if device.kms_key_id and device.encrypted is False:
         yield "kms_key_id: there is nothing to encrypt with encrypted=False"
+    if device.volume_type and device.volume_size is not None:
+        low, high = _SIZES[device.volume_type]
+        if not low <= device.volume_size <= high:
+            yield f"volume_size: {low} to {high} GiB for {device.volume_type}"
     yield from _speed_mistakes(device)
 
 
@@ -87,17 +106,14 @@ def _speed_mistakes(device: BlockDevice) -> Iterator[str]:
             yield f"iops: for the volume types {', '.join(_IOPS)} only, not for {kind}"
         elif not low <= device.iops <= high:
             yield f"iops: {low} to {high} for {kind}"
-    if device.throughput is not None:
-        if kind not in (None, "gp3"):
-            yield f"throughput: for gp3 only, not for {kind}"
-        elif not _THROUGHPUT[0] <= device.throughput <= _THROUGHPUT[1]:
-            yield f"throughput: {_THROUGHPUT[0]} to {_THROUGHPUT[1]} MiB per second"
+    if device.throughput is not None and kind not in (None, "gp3"):
+        yield f"throughput: for gp3 only, not for {kind}"
     if kind in ("io1", "io2") and device.iops is None:
         yield f"iops: {kind} needs it"
 
 
 class Devices(Options):
-    """Block devices."""
+    """Block devices: the disks of the builder and of the image."""
 
     launch_block_device_mappings: tuple[Annotated[BlockDevice, BeforeValidator(BlockDevice.of)], ...] = ()
     """The builder's disks, where they differ from the source image's: a list of `BlockDevice` or their fields as

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
 from pydantic import BeforeValidator, Field
 
 from amibake.builder.base import OneOrMore, Options, Part, Tags
+from amibake.builder.values import Policy
+
+if TYPE_CHECKING:
+    from amibake.builder.keywords import MetadataOptionsFields, PlacementFields
 
 INSTANCE_TYPE = r"^[a-z0-9-]+\.[a-z0-9-]+$"
 InstanceType = Annotated[str, Field(pattern=INSTANCE_TYPE)]
+License = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:license-manager:.+$")]
+INSTANCE_PROFILE = r"^(arn:aws[a-z-]*:iam::[0-9]{12}:instance-profile/.+|[A-Za-z0-9_+=,.@-]{1,128})$"
 USER_DATA_LIMIT = 16 * 1024
 """Bytes. https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html"""
 
@@ -35,6 +40,10 @@ class MetadataOptions(Part):
     instance_metadata_tags: Literal["enabled", "disabled"] | None = None
     """Whether the instance's tags are in its metadata [the account's choice]."""
 
+    if TYPE_CHECKING:
+
+        def __init__(self, /, **fields: Unpack[MetadataOptionsFields]) -> None: ...
+
 
 class Placement(Part):
     """Where in EC2's data centre, by EC2's own words."""
@@ -43,44 +52,40 @@ class Placement(Part):
     """On shared hardware, hardware of this account's own, or a dedicated host [the VPC's]."""
 
     host_id: str | None = Field(None, pattern=r"^h-[0-9a-f]+$")
-    """The dedicated host [EC2's choice]."""
+    """The dedicated host, such as "h-0a1b2c3d" [EC2's choice]."""
 
     host_resource_group_arn: str | None = Field(None, pattern=r"^arn:aws[a-z-]*:resource-groups:.+$")
-    """The group of dedicated hosts [none]."""
+    """The ARN of a resource group of dedicated hosts [none]."""
 
     group_name: str | None = Field(None, min_length=1)
     """The placement group [none]."""
 
+    if TYPE_CHECKING:
 
-def _policy(value: Any) -> Any:
-    """A policy document as JSON text."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError as error:
-            raise ValueError(f"not JSON: {error}") from None
-    if value is None:
-        return None
-    if not isinstance(value, Mapping) or not {"Version", "Statement"} <= value.keys():
-        raise ValueError('a policy document: {"Version": "2012-10-17", "Statement": […]}, as a dict or as JSON text')
-    return json.dumps(value)
+        def __init__(self, /, **fields: Unpack[PlacementFields]) -> None: ...
+
+
+def _is_no_path(value: Any) -> Any:
+    if isinstance(value, PurePath):
+        raise ValueError("has to be text; a file is given as user_data_file")
+    return value
 
 
 class Instance(Options):
-    """The builder instance."""
+    """Instance: what kind of machine the builder is."""
 
     instance_type: Annotated[tuple[InstanceType, ...], OneOrMore] = Field(("t1.micro",), min_length=1)
     """EC2's name of the builder's size, such as "t3.micro", or several, tried in turn when EC2 has no capacity [the
     article's "t1.micro", which few regions offer]."""
 
-    iam_instance_profile: str | None = Field(None, min_length=1)
+    iam_instance_profile: str | None = Field(None, pattern=INSTANCE_PROFILE)
     """The name, or the ARN, of an IAM instance profile for the builder [none]."""
 
-    temporary_iam_instance_profile_policy_document: Annotated[str | None, BeforeValidator(_policy)] = None
+    temporary_iam_instance_profile_policy_document: Policy = None
     """A policy document, as a dict or as JSON text: a role with it and an instance profile are made for the builder
     and removed in the end [none]."""
 
-    user_data: str | None = Field(None, repr=False)
+    user_data: Annotated[str | None, BeforeValidator(_is_no_path)] = Field(None, repr=False)
     """User data for the builder, plain text; it is encoded for EC2 [none]."""
 
     user_data_file: Path | None = None
@@ -112,13 +117,14 @@ class Instance(Options):
     """Whether the builder may run in a capacity reservation ["open", as EC2 does; Packer's is "none"]."""
 
     capacity_reservation_id: str | None = Field(None, pattern=r"^cr-[0-9a-f]+$")
-    """The capacity reservation to run in [none]."""
+    """The capacity reservation to run in, such as "cr-0a1b2c3d" [none]."""
 
     capacity_reservation_group_arn: str | None = Field(None, pattern=r"^arn:aws[a-z-]*:resource-groups:.+$")
-    """The group of capacity reservations to run in [none]."""
+    """The ARN of a resource group of capacity reservations to run in [none]."""
 
-    license_specifications: tuple[Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:license-manager:.+$")], ...] = ()
-    """The ARNs of License Manager's configurations for the builder [none]."""
+    license_specifications: Annotated[tuple[License, ...], OneOrMore] = ()
+    """License Manager's configurations for the builder, by their ARNs, such as
+    "arn:aws:license-manager:eu-west-1:123456789012:license-configuration:lic-0123" [none]."""
 
     run_tags: Tags = Field(default_factory=dict)
     """Tags for what is temporary: builder, volumes, network interface, key pair, security group, and what a spot
@@ -154,8 +160,12 @@ def instance_mistakes(options: Instance) -> Iterator[str]:
 
 
 def _user_data_mistakes(options: Instance) -> Iterator[str]:
-    data = options.user_data.encode() if options.user_data is not None else b""
-    name = "user_data"
+    name, data = "user_data", b""
+    if options.user_data is not None:
+        try:
+            data = options.user_data.encode()
+        except UnicodeEncodeError as error:
+            yield f"{name}: is no text that can be encoded as UTF-8: {error.reason}"
     if options.user_data_file is not None:
         name = "user_data_file"
         try:

@@ -1,6 +1,6 @@
 """The builder's options as keywords, so that editors complete them and type checkers know them.
 
-Written by tools/keywords.py from the model; a test keeps the two equal.
+Written by tools/options.py from the model; a test keeps the two equal.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypedDict
+from decimal import Decimal
+from typing import Any, Literal, Required, TypedDict
 
 from amibake.builder.access import AssumeRole
 from amibake.builder.devices import BlockDevice
@@ -18,9 +19,81 @@ from amibake.builder.publication import DeregistrationProtection
 from amibake.builder.source import ImageFilter
 
 
+class AssumeRoleFields(TypedDict, total=False):
+    """What `AssumeRole` takes."""
+
+    role_arn: Required[str]
+    session_name: str | None
+    duration_seconds: int
+    external_id: str | None
+    policy: str | Mapping[str, Any] | None
+    policy_arns: Sequence[str]
+    tags: Mapping[str, str]
+    transitive_tag_keys: Sequence[str]
+
+
+class BlockDeviceFields(TypedDict, total=False):
+    """What `BlockDevice` takes."""
+
+    device_name: str
+    volume_size: int | None
+    volume_type: Literal["gp2", "gp3", "io1", "io2", "st1", "sc1", "standard"] | None
+    iops: int | None
+    throughput: int | None
+    encrypted: bool | None
+    kms_key_id: str | None
+    snapshot_id: str | None
+    delete_on_termination: bool | None
+    no_device: bool
+    virtual_name: str | None
+
+
+class DeregistrationProtectionFields(TypedDict, total=False):
+    """What `DeregistrationProtection` takes."""
+
+    enabled: bool
+    with_cooldown: bool
+
+
+class ImageFilterFields(TypedDict, total=False):
+    """What `ImageFilter` takes."""
+
+    owners: Required[str | Sequence[str]]
+    name: str | None
+    filters: Mapping[str, str]
+    most_recent: bool
+    include_deprecated: bool
+
+
+class MetadataOptionsFields(TypedDict, total=False):
+    """What `MetadataOptions` takes."""
+
+    http_endpoint: Literal["enabled", "disabled"]
+    http_tokens: Literal["required", "optional"] | None
+    http_put_response_hop_limit: int | None
+    instance_metadata_tags: Literal["enabled", "disabled"] | None
+
+
+class PlacementFields(TypedDict, total=False):
+    """What `Placement` takes."""
+
+    tenancy: Literal["default", "dedicated", "host"] | None
+    host_id: str | None
+    host_resource_group_arn: str | None
+    group_name: str | None
+
+
+class SubnetFilterFields(TypedDict, total=False):
+    """What `SubnetFilter` takes."""
+
+    filters: Required[Mapping[str, str]]
+    most_free: bool
+    random: bool
+
+
 class CarnivoreOptions(TypedDict, total=False):
-    """What `build_carnivore` takes besides its own: the builder's options but the source image's, and those that the
-    recipe itself decides."""
+    """What `build_carnivore` takes besides its own: the builder's options but the source image's, and those
+    that the recipe itself decides."""
 
     region: str | None
     profile: str | None
@@ -30,13 +103,13 @@ class CarnivoreOptions(TypedDict, total=False):
     assume_role: AssumeRole | Mapping[str, Any] | None
     max_retries: int
     vpc_id: str | None
-    vpc_filter: Mapping[str, str] | None
+    vpc_filter: Mapping[str, str] | Mapping[str, Mapping[str, str]] | None
     subnet_id: str | Sequence[str]
     subnet_filter: SubnetFilter | Mapping[str, Any] | None
     availability_zone: str | None
     associate_public_ip_address: bool | None
     security_group_ids: str | Sequence[str]
-    security_group_filter: Mapping[str, str] | None
+    security_group_filter: Mapping[str, str] | Mapping[str, Mapping[str, str]] | None
     temporary_security_group_source_cidrs: str | Sequence[str]
     temporary_security_group_source_public_ip: bool
     instance_type: str | Sequence[str]
@@ -54,10 +127,10 @@ class CarnivoreOptions(TypedDict, total=False):
     capacity_reservation_preference: Literal["open", "none", "capacity-reservations-only"] | None
     capacity_reservation_id: str | None
     capacity_reservation_group_arn: str | None
-    license_specifications: Sequence[str]
+    license_specifications: str | Sequence[str]
     run_tags: Mapping[str, str]
     run_volume_tags: Mapping[str, str]
-    spot_price: str | float | None
+    spot_price: str | float | Decimal | None
     spot_instance_types: str | Sequence[str]
     spot_allocation_strategy: (
         Literal[
@@ -78,7 +151,7 @@ class CarnivoreOptions(TypedDict, total=False):
     ssh_host: str | None
     ssh_port: int
     ssh_interface: Literal["public_ip", "private_ip", "public_dns", "private_dns", "ipv6", "instance_id"] | None
-    ssh_timeout: float
+    ssh_timeout: float | str | timedelta
     ssh_private_key_file: str | os.PathLike[str] | None
     ssh_certificate_file: str | os.PathLike[str] | None
     ssh_keypair_name: str | None
@@ -95,7 +168,7 @@ class CarnivoreOptions(TypedDict, total=False):
     ssh_bastion_agent_auth: bool
     ssh_bastion_password: str | None
     ssh_proxy_command: str | None
-    ssh_keep_alive_interval: float
+    ssh_keep_alive_interval: float | str | timedelta
     ssh_ciphers: str | Sequence[str]
     ssh_key_exchange_algorithms: str | Sequence[str]
     ami_name: str
@@ -111,7 +184,7 @@ class CarnivoreOptions(TypedDict, total=False):
     skip_create_ami: bool
     force_deregister: bool
     force_delete_snapshot: bool
-    max_build_time: float
+    max_build_time: float | str | timedelta
     ami_regions: str | Sequence[str] | Mapping[str, str | None]
     region_kms_key_ids: Mapping[str, str]
     skip_save_build_region: bool
@@ -126,7 +199,7 @@ class CarnivoreOptions(TypedDict, total=False):
     deprecate_at: str | datetime | None
     deprecate_after: str | timedelta | None
     deregistration_protection: bool | DeregistrationProtection | Mapping[str, Any]
-    security_group_id: str
+    security_group_id: str | Sequence[str]
 
 
 class PrimalOptions(CarnivoreOptions, total=False):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from amibake.builder.base import OneOrMore, Options, Part
+
+if TYPE_CHECKING:
+    from amibake.builder.keywords import SubnetFilterFields
 
 
 def _is_network(value: str) -> str:
@@ -20,7 +23,18 @@ def _is_network(value: str) -> str:
 
 
 Cidr = Annotated[str, AfterValidator(_is_network)]
-Filters = Annotated[dict[str, str], Field(min_length=1)]
+
+
+def _filters(value: Any) -> Any:
+    """Filters by themselves, or as Packer writes them: {"filters": {…}}."""
+    if isinstance(value, Mapping) and value.keys() == {"filters"} and isinstance(value["filters"], Mapping):
+        return value["filters"]
+    if isinstance(value, (list, tuple)):
+        raise ValueError('has to be a dict {"name": "value"}, not a list of {"Name": …, "Values": …}')
+    return value
+
+
+Filters = Annotated[dict[str, str], Field(min_length=1), BeforeValidator(_filters)]
 SubnetId = Annotated[str, Field(pattern=r"^subnet-[0-9a-f]+$")]
 GroupId = Annotated[str, Field(pattern=r"^sg-[0-9a-f]+$")]
 
@@ -30,6 +44,10 @@ class SubnetFilter(Part):
 
     `SubnetFilter(filters={"tag:Tier": "build"}, most_free=True)`
     """
+
+    if TYPE_CHECKING:
+
+        def __init__(self, /, **fields: Unpack[SubnetFilterFields]) -> None: ...
 
     filters: Filters
     """By the names of EC2's DescribeSubnets: {"tag:Tier": "build"}."""
@@ -50,30 +68,31 @@ class SubnetFilter(Part):
 
 
 class Network(Options):
-    """Network."""
+    """Network: where the builder runs, and who may reach it."""
 
     vpc_id: str | None = Field(None, pattern=r"^vpc-[0-9a-f]+$")
-    """The VPC for the builder and its temporary security group [the subnet's, or the default VPC]."""
+    """The VPC for the builder and its temporary security group, such as "vpc-0a1b2c3d" [the subnet's, or the default
+    one]."""
 
     vpc_filter: Filters | None = None
     """The VPC by the filters of EC2's DescribeVpcs, which exactly one has to match: {"tag:Name": "build"} [none]."""
 
     subnet_id: Annotated[tuple[SubnetId, ...], OneOrMore] = ()
-    """The subnet to launch the builder into, or several, tried in turn when EC2 has no capacity. [those of `vpc_id`,
-    the freest first; without that EC2's choice in the default VPC]"""
+    """The subnet to launch the builder into, such as "subnet-0a1b2c3d", or several, tried in turn when EC2 has no
+    capacity. [those of `vpc_id`, the freest first; without that EC2's choice in the default VPC]"""
 
     subnet_filter: Annotated[SubnetFilter | None, BeforeValidator(SubnetFilter.of)] = None
     """The subnets by a filter: {"tag:Tier": "build"}, or a `SubnetFilter` [none]."""
 
-    availability_zone: str | None = Field(None, pattern=r"^[a-z]{2,4}(-[a-z0-9]+)+-\d+[a-z]$")
+    availability_zone: str | None = Field(None, pattern=r"^[a-z]{2,4}(-[a-z0-9]+)+-[0-9]+[a-z]$")
     """The availability zone for the builder, such as "eu-west-1a" [the subnet's, or EC2's choice]."""
 
     associate_public_ip_address: bool | None = None
     """Whether the builder gets a public address [what the subnet says]."""
 
     security_group_ids: Annotated[tuple[GroupId, ...], OneOrMore] = ()
-    """Existing security groups for the builder; with any, no temporary one is made. `security_group_id` is another
-    name for it [none]."""
+    """Existing security groups for the builder by their ids, such as "sg-0a1b2c3d", not by their names; with any, no
+    temporary one is made. `security_group_id` is another name for it [none]."""
 
     security_group_filter: Filters | None = None
     """Existing security groups by the filters of EC2's DescribeSecurityGroups, of which at least one has to match

@@ -5,18 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from amibake.builder.access import Region
+from amibake import waiting
 from amibake.builder.base import OneOrMore, Options, Part
+from amibake.builder.values import Account, KmsKey, Region
 
-Account = Annotated[str, Field(pattern=r"^\d{12}$")]
-_ORGANIZATIONS = r"^arn:aws[a-z-]*:organizations::\d{12}:"
+if TYPE_CHECKING:
+    from amibake.builder.keywords import DeregistrationProtectionFields
+
+_ORGANIZATIONS = r"^arn:aws[a-z-]*:organizations::[0-9]{12}:"
 Organization = Annotated[str, Field(pattern=_ORGANIZATIONS + r"organization/o-[a-z0-9]{10,32}$")]
 Unit = Annotated[str, Field(pattern=_ORGANIZATIONS + r"ou/o-[a-z0-9]{10,32}/ou-[a-z0-9-]+$")]
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_LATEST = timedelta(days=3650)
+_TOO_LATE = "has to be within ten years"
+"""https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_EnableImageDeprecation.html"""
 DEFAULT_KEYS = ("", "alias/aws/ebs")
 """The account's own key for EBS, which nobody else can use."""
 
@@ -30,6 +36,10 @@ class DeregistrationProtection(Part):
     with_cooldown: bool = False
     """Whether it stays so for 24 hours once that is switched off."""
 
+    if TYPE_CHECKING:
+
+        def __init__(self, /, **fields: Unpack[DeregistrationProtectionFields]) -> None: ...
+
     @classmethod
     def of(cls, value: Any) -> Any:
         """True and False are enough."""
@@ -42,36 +52,46 @@ def _moment(value: Any) -> Any:
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
-            raise ValueError('a date and time with its zone, such as "2027-01-31T00:00:00Z"') from None
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise ValueError('needs a zone, such as the Z of "2027-01-31T00:00:00Z"')
+            raise ValueError('has to be a date and time with its zone, such as "2027-01-31T00:00:00Z"') from None
+    if not isinstance(value, datetime):
+        if value is None:
+            return None
+        raise ValueError('has to be a date and time with its zone, such as "2027-01-31T00:00:00Z"')
+    if value.tzinfo is None:
+        raise ValueError('needs a zone, such as the Z of "2027-01-31T00:00:00Z"')
+    try:
         return value.astimezone(UTC)
-    return value
+    except OverflowError:
+        raise ValueError("is beyond all calendars") from None
 
 
 def _age(value: Any) -> Any:
     """ "90d" as a timedelta."""
-    if not isinstance(value, str):
+    if value is None or isinstance(value, timedelta):
         return value
-    match = re.fullmatch(r"(\d+)([smhdw])", value)
+    match = re.fullmatch(r"([0-9]{1,9})([smhdw])", value) if isinstance(value, str) else None
     if not match:
-        raise ValueError('a number and a unit of s, m, h, d or w, such as "90d"')
+        raise ValueError('has to be a number and a unit of s, m, h, d or w, such as "90d", or a timedelta')
     try:
         return timedelta(**{_UNITS[match[2]]: int(match[1])})
     except OverflowError:
-        raise ValueError("longer than anybody can wait") from None
+        raise ValueError(_TOO_LATE) from None
+
+
+def _once(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))
 
 
 class Publication(Options):
-    """Publication."""
+    """Publication: where the image goes, who may use it, and how long."""
 
-    ami_regions: Annotated[tuple[Region, ...], OneOrMore] = ()
+    ami_regions: Annotated[tuple[Region, ...], OneOrMore, AfterValidator(_once)] = ()
     """The regions to copy the image to, a list, or a dict {region: KMS key} that says `region_kms_key_ids` as well
     [none but the one it is baked in]."""
 
-    region_kms_key_ids: dict[Region, str] = Field(default_factory=dict)
-    """The KMS keys for the copies by region, "" for that region's default; with encrypt_boot=True [the defaults]."""
+    region_kms_key_ids: dict[Region, KmsKey | Literal[""]] = Field(default_factory=dict)
+    """The KMS keys for the copies by region, ids, ARNs or aliases, "" for that region's default; with
+    encrypt_boot=True [the defaults]."""
 
     skip_save_build_region: bool = False
     """Keep the copies only; the image in the build region is removed last."""
@@ -80,22 +100,24 @@ class Publication(Options):
     """How long a copy may take, which EC2 then charges for: a multiple of 15 minutes [as long as it takes]."""
 
     ami_users: Annotated[tuple[Account, ...], OneOrMore] = ()
-    """The accounts that may launch the image [this one]."""
+    """The accounts that may launch the image, their ids of 12 digits [this one]."""
 
     ami_groups: Annotated[tuple[Literal["all"], ...], OneOrMore] = ()
     """"all" makes the image public [no]."""
 
     ami_org_arns: Annotated[tuple[Organization, ...], OneOrMore] = ()
-    """The ARNs of organisations whose accounts may launch the image [none]."""
+    """The organisations whose accounts may launch the image, by their ARNs, such as
+    "arn:aws:organizations::123456789012:organization/o-0123456789" [none]."""
 
     ami_ou_arns: Annotated[tuple[Unit, ...], OneOrMore] = ()
-    """The ARNs of organisational units whose accounts may launch the image [none]."""
+    """The organisational units whose accounts may launch the image, by their ARNs, such as
+    "arn:aws:organizations::123456789012:ou/o-0123456789/ou-0123-01234567" [none]."""
 
     ami_product_codes: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], OneOrMore] = ()
     """Product codes of AWS Marketplace for the image [none]."""
 
     snapshot_users: Annotated[tuple[Account, ...], OneOrMore] = ()
-    """The accounts that may make volumes of the snapshots [this one]."""
+    """The accounts that may make volumes of the snapshots, their ids of 12 digits [this one]."""
 
     snapshot_groups: Annotated[tuple[Literal["all"], ...], OneOrMore] = ()
     """"all" makes the snapshots public [no]."""
@@ -125,12 +147,23 @@ def publication_mistakes(options: Publication, *, encrypt_boot: bool | None, kms
         yield "skip_save_build_region: nothing is left without ami_regions"
     if options.deprecate_at is not None and options.deprecate_after is not None:
         yield "deprecate_at: give either this or deprecate_after"
-    if options.deprecate_after is not None and options.deprecate_after < timedelta(minutes=1):
-        yield "deprecate_after: at least a minute"
+    yield from _deprecation_mistakes(options)
     if options.deregistration_protection.with_cooldown and not options.deregistration_protection.enabled:
         yield "deregistration_protection: with_cooldown needs enabled"
     if encrypt_boot:
         yield from _sharing_mistakes(options, kms_key_id)
+
+
+def _deprecation_mistakes(options: Publication) -> Iterator[str]:
+    now = datetime.fromtimestamp(waiting.clock.epoch(), UTC)
+    if options.deprecate_at is not None and options.deprecate_at < now:
+        yield "deprecate_at: has to be in the future"
+    if options.deprecate_at is not None and options.deprecate_at > now + _LATEST:
+        yield f"deprecate_at: {_TOO_LATE}"
+    if options.deprecate_after is not None and options.deprecate_after < timedelta(minutes=1):
+        yield "deprecate_after: has to be at least a minute"
+    if options.deprecate_after is not None and options.deprecate_after > _LATEST:
+        yield f"deprecate_after: {_TOO_LATE}"
 
 
 def _sharing_mistakes(options: Publication, kms_key_id: str | None) -> Iterator[str]:

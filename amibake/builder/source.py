@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from amibake.builder.base import Architecture, OneOrMore, Options, Part
 
-AMI_ID = r"^ami-([0-9a-f]{8}|[0-9a-f]{17})$"
+if TYPE_CHECKING:
+    from amibake.builder.keywords import ImageFilterFields
+
+AMI_ID = r"ami-([0-9a-f]{8}|[0-9a-f]{17})\Z"
 
 WHEEZY = "ami-22de994a"
 """The article's image: Debian 7 "Wheezy", us-east-1, long withdrawn."""
 
 ARCH = "{arch}"
 _DEBIANS_WORD: dict[Architecture, str] = {"arm64": "arm64", "i386": "i386", "x86_64": "amd64"}
+
+
+def _is_owner(value: Any) -> Any:
+    words = ("self", "amazon", "aws-marketplace", "aws-backup-vault")
+    if not isinstance(value, str) or (value not in words and not re.fullmatch("[0-9]{12}", value)):
+        raise ValueError(f'an account\'s id, text of 12 digits such as "136693071363", or one of {", ".join(words)}')
+    return value
+
+
+Owner = Annotated[str, BeforeValidator(_is_owner)]
 
 
 class ImageFilter(Part):
@@ -24,7 +39,7 @@ class ImageFilter(Part):
     `ImageFilter(owners=["136693071363"], name="debian-12-amd64-*")`
     """
 
-    owners: Annotated[tuple[str, ...], OneOrMore] = Field(min_length=1)
+    owners: Annotated[tuple[Owner, ...], OneOrMore] = Field(min_length=1)
     """Account ids, or the aliases "self", "amazon" and "aws-marketplace"."""
 
     name: str | None = Field(None, min_length=1)
@@ -39,6 +54,10 @@ class ImageFilter(Part):
 
     include_deprecated: bool = False
     """Whether deprecated images of other accounts count too."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, /, **fields: Unpack[ImageFilterFields]) -> None: ...
 
     @property
     def follows_architecture(self) -> bool:
@@ -70,18 +89,18 @@ UBUNTU_24_04 = ImageFilter(
 """Ubuntu 24.04 LTS of the instance type's architecture, as Canonical publishes it. `ssh_username`: "ubuntu"."""
 
 
-def _needs_id(value: str | ImageFilter) -> str | ImageFilter:
-    import re
-
-    if isinstance(value, str) and not re.match(AMI_ID, value):
-        raise ValueError('an image id ("ami-" and 8 or 17 hex digits), or an ImageFilter')
+def _id_or_filter(value: Any) -> Any:
+    if isinstance(value, (Mapping, ImageFilter)):
+        return ImageFilter.of(value)
+    if not isinstance(value, str) or not re.fullmatch(AMI_ID, value):
+        raise ValueError('has to be an image id ("ami-" and 8 or 17 hex digits), or an ImageFilter')
     return value
 
 
 class Source(Options):
-    """The source image."""
+    """Source image: what the builder is launched from."""
 
-    source_ami: Annotated[str | ImageFilter, BeforeValidator(ImageFilter.of), AfterValidator(_needs_id)] = WHEEZY
+    source_ami: Annotated[str | ImageFilter, BeforeValidator(_id_or_filter)] = WHEEZY
     """The image to start from: an id, or an ImageFilter (or its fields as a dict) for the newest match.
     `source_ami_filter` is another name for it. [the article's Debian "Wheezy", "ami-22de994a", which is long
     withdrawn]"""

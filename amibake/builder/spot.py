@@ -12,6 +12,8 @@ from amibake.builder.base import OneOrMore, Options, Tags
 from amibake.builder.instance import InstanceType
 
 AUTO = "auto"
+_MOST = 10_000
+"""Dollars; nothing that EC2 has costs as much, and who gives cents means something else."""
 
 
 def _price(value: Any) -> Any:
@@ -21,13 +23,13 @@ def _price(value: Any) -> Any:
         price = Decimal(str(value))
     except InvalidOperation:
         price = Decimal(0)
-    if isinstance(value, bool) or not price.is_finite() or price <= 0:
-        raise ValueError('dollars per hour, such as "0.02", or "auto" for the price on demand at most')
+    if isinstance(value, bool) or not price.is_finite() or not 0 < price < _MOST:
+        raise ValueError('has to be dollars per hour, such as "0.02", or "auto" for the price on demand at most')
     return f"{price:f}"
 
 
 class Spot(Options):
-    """A spot builder."""
+    """Spot: a builder on spare capacity."""
 
     spot_price: Annotated[str | None, BeforeValidator(_price)] = None
     """What an hour may cost, in dollars, or "auto" for at most the price on demand: makes the builder a spot instance,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,13 +10,16 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from amibake.builder.base import OneOrMore, Options
+from amibake.builder.values import Seconds
 
 USER = r"^[a-z_][a-z0-9_.-]*\$?$"
+HOST = r"^[A-Za-z0-9_:][A-Za-z0-9._:%-]*$"
+Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9@._-]+$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class SSH(Options):
-    """SSH."""
+    """SSH: how the builder is reached."""
 
     communicator: Literal["ssh", "none"] = "ssh"
     """"none" for a builder that is not logged in to: its user data does the work, there are no provisioners, and
@@ -24,8 +28,8 @@ class SSH(Options):
     ssh_username: str = Field("admin", pattern=USER)
     """The user to log in as: "admin" on Debian's images, "ubuntu" on Ubuntu's, "ec2-user" on Amazon's."""
 
-    ssh_host: str | None = Field(None, min_length=1)
-    """The address to connect to [the one that EC2 gives]."""
+    ssh_host: str | None = Field(None, pattern=HOST)
+    """The name or address to connect to [the one that EC2 gives]."""
 
     ssh_port: Port = 22
     """The port that the builder's SSH server listens on."""
@@ -35,8 +39,8 @@ class SSH(Options):
     those of the Session Manager and of EC2 Instance Connect do. [the public address where there is one, else the
     private one; behind a bastion the private one]"""
 
-    ssh_timeout: float = Field(300, gt=0)
-    """Seconds from the moment the builder has an address until we are logged in."""
+    ssh_timeout: Seconds = Field(300, gt=0, le=86400)
+    """Seconds, or text such as "10m", from the moment the builder has an address until we are logged in."""
 
     ssh_private_key_file: Path | None = None
     """A private key that the image lets in already; no temporary key pair is made [a temporary one]."""
@@ -62,8 +66,8 @@ class SSH(Options):
     temporary_key_pair_name: str | None = Field(None, min_length=1, max_length=255)
     """What the temporary key pair is called in the account ["amibake_" and the bake's id]."""
 
-    ssh_bastion_host: str | None = Field(None, min_length=1)
-    """The machine through which the builder is reached [none]."""
+    ssh_bastion_host: str | None = Field(None, pattern=HOST)
+    """The name or address of the machine through which the builder is reached [none]."""
 
     ssh_bastion_port: Port = 22
     """The port of the bastion's SSH server."""
@@ -88,13 +92,14 @@ class SSH(Options):
     address, %p the port, %r the user. For the Session Manager: "aws ssm start-session --target %h --document-name
     AWS-StartSSHSession --parameters portNumber=%p" with ssh_interface="instance_id" [none]."""
 
-    ssh_keep_alive_interval: float = 5.0
-    """Seconds of silence after which the builder is asked whether it is still there; negative: never."""
+    ssh_keep_alive_interval: Seconds = 5.0
+    """Seconds, or text such as "5s", of silence after which the builder is asked whether it is still there; negative:
+    never."""
 
-    ssh_ciphers: Annotated[tuple[str, ...], OneOrMore] = ()
+    ssh_ciphers: Annotated[tuple[Word, ...], OneOrMore] = ()
     """Which ciphers to use, the best first [those of the SSH library]."""
 
-    ssh_key_exchange_algorithms: Annotated[tuple[str, ...], OneOrMore] = ()
+    ssh_key_exchange_algorithms: Annotated[tuple[Word, ...], OneOrMore] = ()
     """Which key exchanges to use, the best first [those of the SSH library]."""
 
 
@@ -118,11 +123,19 @@ def ssh_mistakes(options: SSH) -> Iterator[str]:
         yield "ssh_keypair_name: needs ssh_private_key_file or ssh_agent_auth"
     for name in ("ssh_private_key_file", "ssh_certificate_file"):
         yield from _file_mistakes(name, getattr(options, name))
+    yield from _way_mistakes(options)
+    yield from _bastion_mistakes(options)
+
+
+def _way_mistakes(options: SSH) -> Iterator[str]:
     if options.ssh_interface == "instance_id" and not options.ssh_proxy_command:
         yield 'ssh_interface: "instance_id" needs an ssh_proxy_command that finds the builder by it'
+    if options.ssh_keep_alive_interval == 0:
+        yield "ssh_keep_alive_interval: has to be more than 0, or negative for never"
+    if unknown := set(re.findall(r"%.?", options.ssh_proxy_command or "")) - {"%h", "%p", "%r", "%%"}:
+        yield f"ssh_proxy_command: there are %h, %p, %r and %%, not {', '.join(sorted(unknown))}"
     if options.ssh_host and options.ssh_interface:
         yield "ssh_host: give either this or ssh_interface"
-    yield from _bastion_mistakes(options)
 
 
 def _bastion_mistakes(options: SSH) -> Iterator[str]:
@@ -145,5 +158,7 @@ def _bastion_mistakes(options: SSH) -> Iterator[str]:
 
 
 def _file_mistakes(name: str, path: Path | None) -> Iterator[str]:
-    if path is not None and not path.expanduser().is_file():
+    if path is not None and "PRIVATE KEY-----" in str(path):
+        yield f"{name}: has to be the path of a file, not what is in it"
+    elif path is not None and not path.expanduser().is_file():
         yield f"{name}: {path} is not a file"

@@ -75,8 +75,9 @@ def test_what_becomes_too_long_by_being_filled_in_is_refused(cloud: Cloud) -> No
 
 
 def test_a_name_that_ec2_would_refuse_is_refused_first(cloud: Cloud) -> None:
+    source = SourceImage("ami-12345678", "shop_ü", "1", "2026-01-01T00:00:00.000Z")
     with pytest.raises(InvalidOption, match="'shop_ü' is not a name") as caught:
-        rendered(cloud, Builder(ami_name="shop_ü"), SOURCE)
+        rendered(cloud, Builder(ami_name="{{ .SourceAMIName }}"), source)
     assert "clean_resource_name" in caught.value.hint
 
 
