@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from amibake._version import __version__
 from amibake.builder.access import Access
-from amibake.ec2.refusals import Translating
+from amibake.ec2.refusals import NO_CAPACITY, Translating
 from amibake.errors import InvalidOption
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Clients:
         """Another service, "iam" say."""
         if (name, region) not in self._made:
             plain = self.session.client(name, region_name=region, config=self.config)
+            plain.meta.events.register_first("needs-retry.ec2", _give_up_on_capacity)
             self._made[name, region] = Translating(
                 plain, service=name, decode=lambda message: self._decoded(message, region)
             )
@@ -44,6 +45,16 @@ class Clients:
         """What STS makes of an encoded authorization failure message."""
         sts = self.session.client("sts", region_name=region, config=self.config)
         return str(sts.decode_authorization_message(EncodedMessage=message)["DecodedMessage"])
+
+
+def _give_up_on_capacity(response: Any, operation: Any, **_: Any) -> None:
+    """EC2 says that it has no capacity with the status 500, which botocore would take for a fault of the moment and
+    repeat for a minute."""
+    from botocore.exceptions import ClientError
+
+    parsed = response[1] if response else {}
+    if parsed.get("Error", {}).get("Code") in NO_CAPACITY:
+        raise ClientError(parsed, operation.name)
 
 
 def clients(session: Session | None, access: Access, *, build: str) -> tuple[Clients, str]:

@@ -100,9 +100,7 @@ while data := sys.stdin.buffer.read1(65536):
 """
 
 
-def test_a_builder_that_a_command_reaches(
-    cloud: LocalCloud, ec2: EC2Client, tmp_path: Path
-) -> None:
+def test_a_builder_that_a_command_reaches(cloud: LocalCloud, ec2: EC2Client, tmp_path: Path) -> None:
     relay = tmp_path / "relay.py"
     relay.write_text(RELAY)
     look = Look(ec2)

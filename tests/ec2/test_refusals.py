@@ -7,13 +7,14 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import NoCredentialsError
+from botocore.exceptions import ClientError, NoCredentialsError
 
 from amibake import errors
 from amibake.builder.access import Access
 from amibake.ec2.clients import clients
 from amibake.ec2.cloud import Cloud
 from amibake.ec2.refusals import Translating
+from amibake.strict import StrictEC2
 
 Refuse = Callable[..., list[dict[str, Any]]]
 
@@ -36,6 +37,35 @@ def test_a_refusal_names_the_call_and_what_ec2_said(
         cloud.ec2.run_instances(MinCount=1, MaxCount=1)
     assert type(caught.value) is kind
     assert caught.value.code == code
+
+
+def test_a_lack_of_capacity_is_said_once_and_not_waited_out(cloud: Cloud, debian: str, strict: StrictEC2) -> None:
+    lack = strict.refuse_launches()
+    with pytest.raises(errors.NoCapacity, match="InsufficientInstanceCapacity"):
+        cloud.ec2.run_instances(MinCount=1, MaxCount=1, ImageId=debian, InstanceType="t3.micro")
+    assert lack.met == 1
+
+
+def test_an_encoded_refusal_is_decoded(cloud: Cloud, refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse(
+        "run_instances", "UnauthorizedOperation", "You are not authorized. Encoded authorization failure message: x9"
+    )
+    monkeypatch.setattr(cloud.ec2, "_decode", lambda text: f"decoded {text}")
+    with pytest.raises(errors.NotAuthorized, match=r"You are not authorized\. decoded x9"):
+        cloud.ec2.run_instances(MinCount=1, MaxCount=1)
+
+
+def test_where_sts_does_not_decode_it_the_hint_names_the_permission(
+    cloud: Cloud, refuse: Refuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(_: str) -> str:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DecodeAuthorizationMessage")
+
+    monkeypatch.setattr(cloud.ec2, "_decode", decode)
+    refuse("run_instances", "UnauthorizedOperation", "Encoded authorization failure message: x9")
+    with pytest.raises(errors.NotAuthorized, match="Encoded authorization failure message: x9") as caught:
+        cloud.ec2.run_instances(MinCount=1, MaxCount=1)
+    assert "sts:DecodeAuthorizationMessage" in caught.value.hint
 
 
 def test_a_missing_permission_is_named(cloud: Cloud, refuse: Refuse) -> None:
