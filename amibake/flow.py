@@ -70,6 +70,8 @@ def bake(
                             provisioner.provision(host)
                     with ledger.step("seal the builder"):
                         seal(host, launched.key.public if launched.key else None, ledger)
+            else:
+                ledger.warn('not sealed: there is no way to the builder with communicator="none"')
             if builder.skip_create_ami:
                 return None
             if not builder.is_spot:  # one can't be stopped; it is sealed, which writes everything to its disk

@@ -32,6 +32,7 @@ class LoopbackMachines:
         ingress: What each lets in, by instance id; one that was never told lets in everything.
         images: The directory that stands for an image's disk, by image id.
         bastions: The machines that are no instances: see `add_bastion`.
+        accounts: Users that the images have already, for instances launched from now on.
     """
 
     def __init__(self, directory: Path, *, username: str = "admin") -> None:
@@ -42,6 +43,7 @@ class LoopbackMachines:
         self.ingress: dict[str, tuple[Ingress, ...]] = {}
         self.images: dict[str, Path] = {}
         self.bastions: list[LoopbackMachine] = []
+        self.accounts: list[Account] = []
         self.on_power_off: Callable[[str, bool], None] | None = None
         self._directory = directory
         self._username = username
@@ -65,7 +67,9 @@ class LoopbackMachines:
         if image:
             shutil.copytree(image, root, symlinks=True)
         keys = [launch.public_key] if launch.public_key else []
-        machine = LoopbackMachine(address, root, keys, username=self._username, behaviour=self.behaviour)
+        machine = LoopbackMachine(
+            address, root, keys, username=self._username, accounts=self.accounts, behaviour=self.behaviour
+        )
         self.launches[launch.instance_id] = launch
         self.all[launch.instance_id] = machine
         return self.start(launch.instance_id)
