@@ -76,7 +76,9 @@ def bake(
                 return None
             if not builder.is_spot:  # one can't be stopped; it is sealed, which writes everything to its disk
                 with ledger.step("stop the builder"):
-                    launched.machine.stop(builder)
+                    machine = launched.machine
+                    machine.wait_until_stopped_by_itself() if builder.disable_stop_instance else machine.stop()
+                    machine.prepare_for_image(builder)
             with ledger.step("make the image"):
                 draft = create_image(cloud, drafts, launched.machine, plan, tags)
                 images = wait_until_available(cloud, {cloud.region: draft})
@@ -111,7 +113,7 @@ def _launch(cloud: ec2.Cloud, plan: Plan, temporary: ExitStack) -> Launched:
     found = machine.wait_for_address(builder.ssh_interface, prefer_private=behind)
     address = builder.ssh_host or found
     if builder.communicator == "ssh":
-        admit_ssh(cloud, builder, groups, address, seen_from(route, cloud, address))
+        admit_ssh(cloud, builder, groups, address, seen_from(cloud, builder, route, address))
     return Launched(machine, address, route, key)
 
 

@@ -11,7 +11,7 @@ from amibake.builder import Builder
 from amibake.ec2.cloud import Cloud
 from amibake.ec2.instance import Machine
 from amibake.ec2.lookup import Plan
-from amibake.errors import AmibakeError, SSHTimeout
+from amibake.errors import AmibakeError, InvalidOption, SSHTimeout
 from amibake.ssh.agent import agent_keys
 from amibake.ssh.bastion import Bastion
 from amibake.ssh.connect import connect
@@ -80,12 +80,25 @@ def route_to(builder: Builder) -> AbstractContextManager[Route]:
     return Bastion(builder.ssh_bastion_host, builder.ssh_bastion_port, credentials, options=_options(builder))
 
 
-def seen_from(route: Route, cloud: Cloud, address: str) -> str | None:
-    """The address from which the builder at `address` sees us come, where that is not for this machine to say."""
-    if not isinstance(route, Bastion):
+def seen_from(cloud: Cloud, builder: Builder, route: Route, address: str) -> str | None:
+    """The address from which the builder at `address` sees us come, where that is not for this machine to say: the
+    bastion's.
+
+    Raises:
+        InvalidOption: the bastion does not say.
+    """
+    named = builder.temporary_security_group_source_cidrs or builder.temporary_security_group_source_public_ip
+    if not isinstance(route, Bastion) or not builder.has_temporary_group or named:
         return None
     route.reach(deadline=cloud.deadline, emit=cloud.ledger.emit)
-    return route.address_seen(address, deadline=cloud.deadline)
+    found = route.address_seen(address, deadline=cloud.deadline)
+    if found is None:
+        raise InvalidOption(
+            "temporary_security_group_source_cidrs: the address from which ssh_bastion_host reaches the builder at "
+            f"{address} cannot be found out",
+            hint="Name the bastion's address: temporary_security_group_source_cidrs=[…].",
+        )
+    return found
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 
 import amibake
 from amibake.events import Event, Waiting
+from amibake.ssh import dial
 from amibake.ssh.keys import KeyPair, make_key_pair
 from amibake.testing import Place
 from amibake.testing.accounts import Account
+from amibake.waiting import Deadline
 
 
 def bake(place: Place, **options: Any) -> amibake.Image:
@@ -139,10 +142,17 @@ class TestABastion:
         bake(place, ssh_bastion_host=bastion.address, ssh_bastion_password="hunter2")
         assert bastion.logins == 1
 
-    def test_another_port_is_where_it_is_looked_for(self, place: Place) -> None:
+    def test_another_port_is_where_it_is_looked_for(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         bastion = place.machines.add_bastion(password="hunter2")
-        with pytest.raises(amibake.SSHTimeout, match=f"{bastion.address}:1"):
-            bake(place, ssh_bastion_host=bastion.address, ssh_bastion_port=1, ssh_bastion_password="hunter2")
+        dialled: list[tuple[str, int]] = []
+
+        def note(address: str, port: int, deadline: Deadline) -> socket.socket:
+            dialled.append((address, port))
+            return place.machines.dial(address, port, deadline)
+
+        monkeypatch.setattr(dial, "dial", note)
+        bake(place, ssh_bastion_host=bastion.address, ssh_bastion_port=2200, ssh_bastion_password="hunter2")
+        assert dialled == [(bastion.address, 2200)]
 
     def test_one_that_does_not_let_us_in_is_said_at_once(self, place: Place) -> None:
         bastion = place.machines.add_bastion(password="hunter2")
@@ -218,6 +228,7 @@ class TestWithoutSSH:
         assert any("not sealed" in warning for warning in image.warnings)
 
     def test_provisioners_need_it(self, place: Place) -> None:
+        builder = amibake.Builder(ami_name="shop", source_ami=place.source_ami, communicator="none")
         with pytest.raises(amibake.InvalidOption, match="provisioners: "):
-            bake(place, communicator="none")
+            amibake.bake(builder, [amibake.Shell(inline=["true"])], session=place.session)
         assert actions(place) == []

@@ -52,7 +52,7 @@ def _give_up_on_capacity(response: Any, operation: Any, **_: Any) -> None:
     repeat for a minute."""
     from botocore.exceptions import ClientError
 
-    parsed = response[1] if response else {}
+    parsed: Any = response[1] if response else {}
     if parsed.get("Error", {}).get("Code") in NO_CAPACITY:
         raise ClientError(parsed, operation.name)
 

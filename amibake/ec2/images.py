@@ -45,6 +45,8 @@ def create_image(cloud: Cloud, drafts: Drafts, machine: Machine, plan: Plan, tag
     builder = plan.builder
     mappings = ami_mappings(builder.ami_block_device_mappings, plan.source.root_device, encrypted=builder.encrypt_boot)
 
+    more: dict[str, Any] = {"BlockDeviceMappings": mappings} if mappings else {}
+
     def create() -> str:
         ask = partial(
             cloud.ec2.create_image,
@@ -53,7 +55,7 @@ def create_image(cloud: Cloud, drafts: Drafts, machine: Machine, plan: Plan, tag
             Description=builder.ami_description,
             NoReboot=True,  # nothing is to start what is sealed again
             TagSpecifications=tags.of(kept=cloud.region in plan.regions),
-            **({"BlockDeviceMappings": mappings} if mappings else {}),
+            **more,
         )
         return eventually(cloud, ask, "InvalidInstanceID.NotFound")["ImageId"]
 
@@ -145,13 +147,10 @@ def find_by_id(cloud: Cloud, image_id: str) -> Image | None:
 
 def find_published(cloud: Cloud, tags: Mapping[str, str]) -> Image | None:
     """The newest published image of this account with all these tags."""
-    filters = {"state": "available", **{f"tag:{key}": value for key, value in tags.items()}}
+    wanted = {"state": ["available"], f"tag:{STATE}": [PUBLISHED, DRAFT]}
+    wanted |= {f"tag:{key}": [value] for key, value in tags.items()}
     found = cloud.ec2.describe_images(
-        Owners=["self"],
-        Filters=[
-            {"Name": f"tag:{STATE}", "Values": [PUBLISHED, DRAFT]},
-            *({"Name": name, "Values": [value]} for name, value in filters.items()),
-        ],
+        Owners=["self"], Filters=[{"Name": name, "Values": values} for name, values in wanted.items()]
     )["Images"]
     newest = sorted(found, key=lambda image: (image.get("CreationDate", ""), image["ImageId"]), reverse=True)
     image = next((image for image in newest if _is_published(cloud, image)), None)

@@ -92,7 +92,7 @@ def take_names(
 
 def _register(cloud: Cloud, drafts: Drafts, image: ImageTypeDef, name: str, tags: DraftTags) -> str:
     facts: Mapping[str, Any] = image
-    mappings = []
+    mappings: list[Any] = []
     for one in image.get("BlockDeviceMappings", []):
         ebs: Mapping[str, Any] = one.get("Ebs", {})
         kept = {key: ebs[key] for key in _KEPT_OF_EBS if ebs.get(key) is not None}
