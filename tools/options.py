@@ -1,7 +1,7 @@
 """Writes what follows from the model of the options: amibake/builder/keywords.py, the same as keywords for editors and
 type checkers, and docs/reference.md.
 
-    python tools/options.py
+    python -m tools.options
 """
 
 from __future__ import annotations

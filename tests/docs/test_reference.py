@@ -1,0 +1,63 @@
+"""What is written from the model: the keywords and the reference page."""
+
+from __future__ import annotations
+
+from amibake.builder import GROUPS, Builder
+from amibake.builder.base import Options
+from tools import options
+
+
+def test_the_files_are_what_the_tool_writes() -> None:
+    for path, text in options.contents():
+        assert path.read_text() == text, "run: python -m tools.options"
+
+
+def test_every_option_and_every_field_of_a_part_is_described() -> None:
+    models: tuple[type[Options], ...] = (Builder, *options.PARTS)
+    undescribed = [
+        f"{model.__name__}.{name}"
+        for model in models
+        for name, field in model.model_fields.items()
+        if not (field.description or "").strip()
+    ]
+    assert undescribed == []
+
+
+def test_every_group_has_a_title_and_a_sentence() -> None:
+    page = options.reference()
+    for group in GROUPS:
+        title, _, sentence = (group.__doc__ or "").partition(": ")
+        assert sentence.endswith(".")
+        assert f"\n## {title}\n" in page
+
+
+def test_every_option_is_in_one_group_and_on_the_page_once() -> None:
+    page = options.reference()
+    for name in Builder.model_fields:
+        assert page.count(f"\n### `{name}`\n") == 1, name
+    for part in options.PARTS:
+        for name in part.model_fields:
+            assert page.count(f"\n### `{part.__name__}.{name}`\n") == 1, name
+
+
+def test_types_and_defaults_are_in_words() -> None:
+    page = options.reference()
+    assert '### `instance_type`\n\n*Text, or a list of texts; default: the article\'s "t1.micro"' in page
+    assert "### `BlockDevice.device_name`\n\n*Text; required*" in page
+    assert "### `ssh_port`\n\n*A whole number, 1 to 65535; default: `22`*" in page
+    assert (
+        "### `launch_block_device_mappings`\n\n*A list of `BlockDevice`s, or their fields as dicts; default: none*"
+        in page
+    )
+
+
+def test_the_parts_are_all_that_an_option_can_hold() -> None:
+    assert [part.__name__ for part in options.PARTS] == [
+        "AssumeRole",
+        "BlockDevice",
+        "DeregistrationProtection",
+        "ImageFilter",
+        "MetadataOptions",
+        "Placement",
+        "SubnetFilter",
+    ]
