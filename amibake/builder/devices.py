@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Unpack
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from amibake.builder.base import Options, Part
 from amibake.builder.values import KmsKey
@@ -112,6 +112,12 @@ def _speed_mistakes(device: BlockDevice) -> Iterator[str]:
         yield f"iops: {kind} needs it"
 
 
+def _without_keys(devices: tuple[BlockDevice, ...]) -> tuple[BlockDevice, ...]:
+    if any(device.kms_key_id for device in devices):
+        raise ValueError("kms_key_id is the builder's: give it in launch_block_device_mappings")
+    return devices
+
+
 class Devices(Options):
     """Block devices: the disks of the builder and of the image."""
 
@@ -119,7 +125,9 @@ class Devices(Options):
     """The builder's disks, where they differ from the source image's: a list of `BlockDevice` or their fields as
     dicts [none]."""
 
-    ami_block_device_mappings: tuple[Annotated[BlockDevice, BeforeValidator(BlockDevice.of)], ...] = ()
+    ami_block_device_mappings: Annotated[
+        tuple[Annotated[BlockDevice, BeforeValidator(BlockDevice.of)], ...], AfterValidator(_without_keys)
+    ] = ()
     """The image's disks, where they differ from the builder's: volumes to add or to leave out [none]."""
 
 
@@ -129,5 +137,3 @@ def devices_mistakes(options: Devices) -> Iterator[str]:
         names = [device.device_name for device in getattr(options, name)]
         for twice in sorted({one for one in names if names.count(one) > 1}):
             yield f"{name}: {twice} is there twice"
-    if any(device.kms_key_id for device in options.ami_block_device_mappings):
-        yield "ami_block_device_mappings: kms_key_id is the builder's: give it in launch_block_device_mappings"
