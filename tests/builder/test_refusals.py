@@ -11,7 +11,6 @@ import amibake
 from amibake.errors import InvalidOption
 from tests.builder.refused import KEY, REFUSED
 
-
 NOT_WITH_OTHERS = ("self", "source_ami_filter", "security_group_id", "ssh_bastion_host")
 """Other names of options, and what is no mistake beside some other option."""
 
