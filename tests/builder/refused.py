@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 ROLE = "arn:aws:iam::123456789012:role/baker"
 POLICY = {"Version": "2012-10-17", "Statement": []}
+SOON = datetime.now(UTC) + timedelta(days=90)
+_KEYS_TWICE = {"ami_regions": {"us-east-1": "alias/a"}, "region_kms_key_ids": {"us-east-1": "alias/a"}}
 KEY = "-----BEGIN OPENSSH PRIVATE KEY-----"
 
 
@@ -235,4 +237,48 @@ REFUSED: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({"deprecate_after": timedelta(seconds=1)}, "deprecate_after", "at least a minute"),
     ({"deregistration_protection": {"enable": True}}, "deregistration_protection", "did you mean enabled?"),
     ({"deregistration_protection": "yes"}, "deregistration_protection", "DeregistrationProtection(…)"),
+    # several options together
+    (
+        {"security_group_ids": "sg-1", "security_group_filter": {"tag:a": "b"}},
+        "security_group_ids",
+        "either this or security_group_filter",
+    ),
+    (
+        {
+            "temporary_security_group_source_cidrs": "10.0.0.0/8",
+            "temporary_security_group_source_public_ip": True,
+        },
+        "temporary_security_group_source_cidrs",
+        "temporary_security_group_source_public_ip",
+    ),
+    (
+        {"placement": {"host_id": "h-1", "host_resource_group_arn": "arn:aws:resource-groups:a"}},
+        "placement",
+        "host_resource_group_arn",
+    ),
+    ({"spot_price": "1", "placement": {"tenancy": "host"}}, "placement", "dedicated host"),
+    ({"encrypt_boot": True, **_KEYS_TWICE}, "region_kms_key_ids", "ami_regions names keys already"),
+    (
+        {"region_kms_key_ids": {"us-east-1": "alias/a"}, "ami_regions": "us-east-1"},
+        "region_kms_key_ids",
+        "encrypt_boot",
+    ),
+    ({"snapshot_copy_duration_minutes": 30}, "snapshot_copy_duration_minutes", "ami_regions"),
+    ({"deprecate_at": SOON, "deprecate_after": "9d"}, "deprecate_at", "deprecate_after"),
+    (
+        {"deregistration_protection": {"enabled": False, "with_cooldown": True}},
+        "deregistration_protection",
+        "needs enabled",
+    ),
+    ({"ssh_host": "10.0.0.1", "ssh_interface": "private_ip"}, "ssh_host", "ssh_interface"),
+    (
+        {"ssh_bastion_host": "bastion", "ssh_bastion_agent_auth": True, "ssh_bastion_password": "p"},
+        "ssh_bastion_agent_auth",
+        "ssh_bastion_password",
+    ),
+    (
+        {"ssh_bastion_host": "bastion", "ssh_bastion_agent_auth": True, "ssh_bastion_certificate_file": __file__},
+        "ssh_bastion_certificate_file",
+        "ssh_bastion_private_key_file",
+    ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,3 +103,9 @@ def test_filters_may_be_written_as_packer_writes_them() -> None:
 
 def test_a_region_is_copied_to_once() -> None:
     assert amibake.Builder(ami_name="shop", ami_regions=["us-east-1", "us-east-1"]).ami_regions == ("us-east-1",)
+
+
+def test_user_data_from_a_file_is_text(tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(b"\xff")
+    assert mistakes({"user_data_file": tmp_path / "data"}) == (f"user_data_file: {tmp_path}/data is not UTF-8 text",)
+    assert "is not UTF-8" not in mistakes({"user_data_file": tmp_path})[0]
