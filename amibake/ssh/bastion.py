@@ -109,10 +109,10 @@ class Bastion:
                 ) from error
             raise ConnectionError(f"from the bastion: {error.text}") from error
         except FOREIGN as error:
-            if transport.is_active():
-                raise ConnectionError(f"from the bastion: no connection within {patience.tcp:g} s") from error
-            raise ConnectionError(self._lost(transport)) from error
-        return _Forwarded(channel, lambda: "" if transport.is_active() else self._lost(transport))
+            if transport.has_ended():
+                raise ConnectionError(self._lost(transport)) from error
+            raise ConnectionError(f"from the bastion: no connection within {patience.tcp:g} s") from error
+        return _Forwarded(channel, lambda: self._lost(transport) if transport.has_ended() else "")
 
     def address_seen(self, toward: str, *, deadline: Deadline) -> str | None:
         """The address from which the bastion's connections come to this one: what a security group has to let in.
@@ -141,7 +141,7 @@ class Bastion:
 
     def _connected(self, patience: Patience) -> ClientTransport:
         """The connection, made anew where it is not there. Raises as `Route.open`."""
-        if self._transport is not None and self._transport.is_active():
+        if self._transport is not None and not self._transport.has_ended():
             return self._transport
         self.close()
         try:

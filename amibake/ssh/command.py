@@ -140,8 +140,9 @@ class Running:
 
     def _read(self, stream: Stream) -> None:
         receive = self._channel.recv if stream == "stdout" else self._channel.recv_stderr
-        while data := receive(_CHUNK):
-            self._tell(Chunk(stream, data))
+        with contextlib.suppress(*FOREIGN):  # what came is acknowledged, which a dead connection can't
+            while data := receive(_CHUNK):
+                self._tell(Chunk(stream, data))
         self._tell(Chunk(stream, b""))
 
     def _send(self, feed: Feed) -> None:

@@ -111,6 +111,8 @@ class _CommandWire(Wire):
                 self._status = self._end()
 
     def explain(self) -> str:
+        if not self._saw_end and self._status is None:
+            return ""
         self.close()
         lines = [line.strip() for line in self._lines if line.strip()]
         if not self._saw_end:

@@ -49,8 +49,7 @@ class ClientTransport(paramiko.Transport):
     def end(self) -> None:
         """Close, and leave neither thread nor socket, in whatever state this is."""
         self._over.set()
-        with suppress(OSError):
-            self.sock.shutdown(socket.SHUT_RDWR)  # wakes the thread, which else looks up ten times a second only
+        self.sock.shutdown(socket.SHUT_RDWR)  # wakes the thread, which else looks up ten times a second only
         self.close()
         self.sock.close()
         for thread in (self, self._keeper):
@@ -60,9 +59,13 @@ class ClientTransport(paramiko.Transport):
 
     def why(self, trouble: BaseException | None = None) -> str:
         """Why it is at its end, and what else was seen when it does not know; "" when nothing is known."""
-        said = "" if self.is_active() else self._wire.explain()
+        said = self._wire.explain()
         cause = self.get_exception() or trouble
         return said or (reason(cause) if cause else "")
+
+    def has_ended(self) -> bool:
+        """Whether nothing comes through it any more. paramiko's `is_active` says so only after the channels know."""
+        return not self.is_active() or self.saved_exception is not None
 
     def _ask(self, options: Options) -> None:
         interval = options.keep_alive_interval

@@ -6,6 +6,7 @@ import errno
 import math
 import socket
 import time
+from contextlib import suppress
 
 import paramiko
 
@@ -29,7 +30,7 @@ class Wire:
             self._asked_at = time.monotonic()
 
     def explain(self) -> str:
-        """Why it has ended, when what carries it knows better than the SSH above; asked only once it has."""
+        """Why it has ended, when it has and what carries it knows better than the SSH above."""
         return ""
 
     def judge(self, error: Exception) -> None:
@@ -62,12 +63,14 @@ class Wire:
         return self._carrier.getpeername()
 
     def shutdown(self, how: int) -> None:
-        """As a socket's."""
-        self._carrier.shutdown(how)
+        """As a socket's, and it never fails."""
+        with suppress(OSError, EOFError, paramiko.SSHException):  # a channel's connection may have ended meanwhile
+            self._carrier.shutdown(how)
 
     def close(self) -> None:
-        """As a socket's; may be called more than once, from any thread."""
-        self._carrier.close()
+        """As a socket's; may be called more than once, from any thread, and never fails."""
+        with suppress(OSError, EOFError, paramiko.SSHException):
+            self._carrier.close()
 
     @property
     def _closed(self) -> bool:

@@ -123,7 +123,7 @@ class Execution:
             self._close()
 
     def _pump_in(self, stdin: IO[bytes]) -> None:
-        with suppress(OSError), stdin:
+        with suppress(*_GONE), stdin:
             while data := self.read():
                 stdin.write(data)
 

@@ -125,6 +125,7 @@ class LoopbackMachine:
             execution.end()
         for transport in self._transports:
             transport.join(5)
+            transport.packetizer.complete_handshake()  # cancels the timer of one that never was complete
         for forwarding in self._forwardings:
             forwarding.end()
         self._executions.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,9 +16,20 @@ from amibake.testing.sshd import LoopbackMachine
 from amibake.waiting import Deadline
 
 
+def open_sockets() -> set[str]:
+    links = set()
+    for fd in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            links.add(str(fd.readlink()))
+    return {link for link in links if link.startswith("socket:")}
+
+
 @pytest.fixture(autouse=True)
-def _no_thread_left(no_thread_left: None) -> None:
-    """Around every test here."""
+def _nothing_left(no_thread_left: None) -> Iterator[None]:
+    """Around every test here: neither thread nor socket."""
+    before = open_sockets()
+    yield
+    assert open_sockets() <= before
 
 
 @pytest.fixture

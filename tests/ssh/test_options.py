@@ -1,0 +1,139 @@
+"""Keep-alive and algorithms."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import paramiko
+import pytest
+
+from amibake.errors import ConnectionLost, SSHTimeout
+from amibake.ssh.bastion import Bastion
+from amibake.ssh.connect import connect
+from amibake.ssh.credentials import Credentials
+from amibake.ssh.host import SSHHost
+from amibake.ssh.keys import KeyPair
+from amibake.ssh.options import Options, check_algorithms
+from amibake.ssh.transport import ClientTransport
+from amibake.testing.sshd import LoopbackMachine
+from amibake.waiting import Deadline
+
+
+@pytest.fixture
+def server(machine: LoopbackMachine, monkeypatch: pytest.MonkeyPatch) -> Server:
+    return Server(monkeypatch)
+
+
+class Server:
+    """The questions that machines are asked, which they can be made not to answer, nor anything else."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked = threading.Semaphore(0)
+        self.dead = threading.Event()
+        self.woken = threading.Event()
+        real = paramiko.Transport._parse_global_request  # type: ignore[attr-defined]
+
+        def parse(transport: paramiko.Transport, message: paramiko.Message) -> None:
+            self.asked.release()
+            if self.dead.is_set():
+                self.woken.wait(20)
+            real(transport, message)
+
+        monkeypatch.setattr(paramiko.Transport, "_parse_global_request", parse)
+
+
+def into(machine: LoopbackMachine, key: KeyPair, **options: Any) -> SSHHost:
+    given: dict[str, Any] = {"deadline": Deadline(99), "emit": lambda _: None, **options}
+    return connect(machine.address, machine.port, username="admin", key=key, **given)
+
+
+@pytest.fixture
+def bastion(tmp_path: Path, key: KeyPair) -> Iterator[Bastion]:
+    with (
+        LoopbackMachine("127.78.1.1", tmp_path / "between", [key.public]) as machine,
+        Bastion(machine.address, machine.port, Credentials("admin", key), options=Options(-1)) as bastion,
+    ):
+        yield bastion
+
+
+@pytest.mark.parametrize("through_bastion", [False, True])
+def test_a_peer_is_asked_and_one_that_answers_is_alive(
+    through_bastion: bool, machine: LoopbackMachine, key: KeyPair, bastion: Bastion, server: Server
+) -> None:
+    route = bastion if through_bastion else None
+    with into(machine, key, options=Options(0.02, dead_after=0.5), route=route) as host:
+        for _ in range(50):
+            assert server.asked.acquire(timeout=10)
+        assert host.run("true").status == 0
+
+
+@pytest.mark.parametrize("through_bastion", [False, True])
+def test_a_peer_that_no_longer_answers_is_dead(
+    through_bastion: bool, machine: LoopbackMachine, key: KeyPair, bastion: Bastion, server: Server
+) -> None:
+    route = bastion if through_bastion else None
+    with into(machine, key, options=Options(0.05, dead_after=0.4), route=route) as host:
+        threading.Timer(0.1, server.dead.set).start()
+        started = time.monotonic()
+        with pytest.raises(ConnectionLost, match=r"had ended: no answer for \d+ s"):
+            host.run("exec sleep 60")
+        assert time.monotonic() - started < 10
+        server.woken.set()
+
+
+def test_a_dead_peer_does_not_hold_up_who_sends(machine: LoopbackMachine, key: KeyPair, server: Server) -> None:
+    with into(machine, key, options=Options(0.05, dead_after=0.4)) as host:
+        server.dead.set()
+        with pytest.raises(ConnectionLost, match="the SSH connection was lost before this had ended: no answer"):
+            host.put(bytes(64 << 20), "big")
+        server.woken.set()
+
+
+def test_no_question_is_asked(machine: LoopbackMachine, key: KeyPair, server: Server) -> None:
+    with into(machine, key, options=Options(keep_alive_interval=-1)) as host:
+        assert host.run("true").status == 0
+        assert "amibake-ssh-keepalive" not in {thread.name for thread in threading.enumerate()}
+    assert not server.asked.acquire(blocking=False)
+
+
+def test_algorithms(machine: LoopbackMachine, key: KeyPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    agreed: list[str] = []
+    real = ClientTransport.keep_alive
+
+    def look(transport: ClientTransport, options: Options) -> None:
+        agreed.append(vars(transport)["remote_cipher"])
+        real(transport, options)
+
+    monkeypatch.setattr(ClientTransport, "keep_alive", look)
+    for cipher in ("aes256-ctr", "aes192-ctr"):
+        into(machine, key, options=Options(ciphers=[cipher])).close()
+    assert agreed == ["aes256-ctr", "aes192-ctr"]
+
+
+@pytest.mark.parametrize(
+    ("server", "wanted", "message"),
+    [
+        ("_preferred_ciphers", Options(ciphers=["aes192-ctr"]), "no acceptable ciphers"),
+        ("_preferred_kex", Options(key_exchange_algorithms=["ecdh-sha2-nistp384"]), "no acceptable kex algorithm"),
+    ],
+)
+def test_algorithms_that_the_server_does_not_have(
+    server: str, wanted: Options, message: str, machine: LoopbackMachine, key: KeyPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_server = {"_preferred_ciphers": ("aes128-ctr",), "_preferred_kex": ("ecdh-sha2-nistp521",)}[server]
+    monkeypatch.setattr(paramiko.Transport, server, of_server)
+    with pytest.raises(SSHTimeout, match=message):
+        into(machine, key, options=wanted, timeout=0.01)
+
+
+def test_algorithms_that_nobody_has() -> None:
+    assert check_algorithms(["aes256-ctr"], ["curve25519-sha256@libssh.org"]) == []
+    assert check_algorithms() == []
+    ciphers, exchanges = check_algorithms(["aes256-ctr", "rot13", "none"], ["ecdh"])
+    assert re.match("ssh_ciphers: rot13, none is not known; there are: .*aes256-ctr", ciphers)
+    assert re.match("ssh_key_exchange_algorithms: ecdh is not known; there are: .*ecdh-sha2-nistp256", exchanges)
