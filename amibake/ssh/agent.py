@@ -69,14 +69,6 @@ class AgentSigner(paramiko.PKey):
         # What is presented is exactly what the agent holds, also where that is a certificate.
         self.public_blob = PublicBlob(key.kind, key.blob)
 
-    def get_name(self) -> str:
-        """Its kind."""
-        return self._key.kind
-
-    def asbytes(self) -> bytes:
-        """Its public half."""
-        return self._key.blob
-
     def sign_ssh_data(self, data: bytes, algorithm: str | None = None) -> paramiko.Message:
         """The agent's signature. When it refuses, one that is none: the server refuses it, and other keys have their
         turn; to raise here would end the connection."""

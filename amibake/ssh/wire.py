@@ -58,10 +58,6 @@ class Wire:
         """As a socket's."""
         self._carrier.settimeout(seconds)
 
-    def getpeername(self) -> object:
-        """As a socket's."""
-        return self._carrier.getpeername()
-
     def shutdown(self, how: int) -> None:
         """As a socket's, and it never fails."""
         with suppress(OSError, EOFError, paramiko.SSHException):  # a channel's connection may have ended meanwhile

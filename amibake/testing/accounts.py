@@ -38,8 +38,7 @@ class Account:
     def _admits_certificate(self, blob: paramiko.pkey.PublicBlob) -> bool:
         line = blob.key_type.encode() + b" " + base64.b64encode(blob.key_blob)
         found = serialization.load_ssh_public_identity(line)
-        if not isinstance(found, serialization.SSHCertificate):
-            return False
+        assert isinstance(found, serialization.SSHCertificate)  # noqa: S101 - nothing else has a blob of its own
         try:
             found.verify_cert_signature()
         except InvalidSignature:

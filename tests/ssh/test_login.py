@@ -81,8 +81,12 @@ def test_a_certificate(
         else:
             with pytest.raises(AuthenticationFailed, match="refuses the key for the user admin"):
                 enter(Credentials("admin", shown))
-    with pytest.raises(AuthenticationFailed):
-        enter(Credentials("admin", KeyPair(pair.public, pair.private, certificate(pair, make_key_pair(), "admin"))))
+    name, good = certificate(pair, authority, "admin").split()
+    forged = bytearray(base64.b64decode(good))
+    forged[-1] ^= 1
+    for line in (certificate(pair, make_key_pair(), "admin"), f"{name} {base64.b64encode(forged).decode()}"):
+        with pytest.raises(AuthenticationFailed):
+            enter(Credentials("admin", KeyPair(pair.public, pair.private, line)))
 
 
 @pytest.mark.parametrize("methods", [["password"], ["publickey", "password"], ["keyboard-interactive"]])

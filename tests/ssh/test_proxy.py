@@ -195,6 +195,13 @@ def test_a_command_that_dies_under_way(enter: Enter, tmp_path: Path) -> None:
         assert host.run("true").status == 0
 
 
+def test_a_connection_that_ends_is_not_always_the_commands_fault(enter: Enter, machine: LoopbackMachine) -> None:
+    machine.behaviour.refuse_commands = True
+    with enter(RELAY) as host, pytest.raises(ConnectionLost, match="before this had ended") as caught:
+        host.run("true")
+    assert "proxy command" not in caught.value.message
+
+
 def test_a_refused_login_is_the_machines(enter: Enter, machine: LoopbackMachine) -> None:
     machine.accounts.clear()
     with pytest.raises(AuthenticationFailed, match="refuses the key"):
