@@ -83,7 +83,7 @@ def test_a_bake_makes_an_image_of_what_was_uploaded_and_run(place: Place, tmp_pa
     assert (image.warnings, image.leftovers) == ((), ())
     steps = [event.step for event in seen if isinstance(event, events.StepFinished)]
     assert steps == [
-        "look up the source image",
+        "look up what is needed",
         "launch the builder",
         "connect to the builder",
         f"upload {tmp_path}/ to /srv/app",

@@ -222,7 +222,8 @@ class LoopbackMachine:
     def _script(self, command: str) -> str:
         """The uploaded file that this command names, if it does."""
         paths = (self.upload(word) for word in _words(command) if "/" in word)
-        script = next((path for path in paths if path.is_file()), None)
+        # Path.is_file fails on a word that is too long to be a path, such as a key
+        script = next((path for path in paths if os.path.isfile(path)), None)  # noqa: PTH113
         return script.read_text(errors="replace") if script else ""
 
     def _drops_instead(self, said: str) -> bool:
