@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -12,9 +12,10 @@ EXPIRING: list[FilterTypeDef] = [{"Name": "tag-key", "Values": ["amibake:expires
 OURS: list[FilterTypeDef] = [{"Name": "tag-key", "Values": ["amibake:build"]}]
 
 
-def temporary(ec2: EC2Client) -> set[str]:
+def temporary(ec2: EC2Client, iam: Any = None) -> set[str]:
     """Everything in the account that a bake makes only for a while, whether it is ours or not, and snapshots of ours
-    that no image lists."""
+    that no image lists. With a client of IAM also the roles and instance profiles that are called
+    as ours are."""
     images = ec2.describe_images(Owners=["self"])["Images"]
     listed = {mapping.get("Ebs", {}).get("SnapshotId") for image in images for mapping in image["BlockDeviceMappings"]}
     ours = {one["SnapshotId"] for one in ec2.describe_snapshots(OwnerIds=["self"], Filters=OURS)["Snapshots"]}
@@ -27,5 +28,13 @@ def temporary(ec2: EC2Client) -> set[str]:
         *(volume["VolumeId"] for volume in ec2.describe_volumes()["Volumes"]),
         *(image["ImageId"] for image in ec2.describe_images(Owners=["self"], Filters=EXPIRING)["Images"]),
         *(one["SnapshotId"] for one in ec2.describe_snapshots(OwnerIds=["self"], Filters=EXPIRING)["Snapshots"]),
+        *(one["LaunchTemplateId"] for one in ec2.describe_launch_templates()["LaunchTemplates"]),
         *(ours - listed),
+        *(_of_iam(iam) if iam else ()),
     }
+
+
+def _of_iam(iam: Any) -> set[str]:
+    names = {role["RoleName"] for role in iam.list_roles()["Roles"]}
+    names |= {profile["InstanceProfileName"] for profile in iam.list_instance_profiles()["InstanceProfiles"]}
+    return {name for name in names if name.startswith("amibake")}

@@ -16,7 +16,7 @@ def place() -> Iterator[Place]:
     """An EC2 in this process; afterwards nothing temporary is left in its account."""
     with in_process() as place:
         yield place
-        assert temporary(place.session.client("ec2")) == set()
+        assert temporary(place.session.client("ec2"), place.session.client("iam")) == set()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from http.client import HTTPException
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from amibake.builder import Builder
 from amibake.ec2.cloud import Cloud
+from amibake.ec2.network import Network
 from amibake.ec2.refusals import of_an_option
 from amibake.ec2.resource import eventually, resource, until_removed
 from amibake.errors import AmibakeError, InvalidOption
@@ -24,14 +25,20 @@ CHECKIP = "https://checkip.amazonaws.com"
 """What tells us our own public address; asked only when the builder has a public one. A seam for tests."""
 
 
-def temporary_key_pair(cloud: Cloud, public: str) -> AbstractContextManager[str]:
-    """Import the public half of a key pair under a name of this build; yields the name."""
-    name = f"amibake_{cloud.build}"
+def temporary_key_pair(cloud: Cloud, builder: Builder, public: str) -> AbstractContextManager[str]:
+    """Import the public half of a key pair, under the name that the options give it or one of this build; yields the
+    name."""
+    name = builder.temporary_key_pair_name or f"amibake_{cloud.build}"
 
     def create() -> str:
-        cloud.ec2.import_key_pair(
-            KeyName=name, PublicKeyMaterial=public.encode(), TagSpecifications=cloud.specification("key-pair")
-        )
+        try:
+            cloud.ec2.import_key_pair(
+                KeyName=name, PublicKeyMaterial=public.encode(), TagSpecifications=cloud.specification("key-pair")
+            )
+        except AmibakeError as error:
+            if not builder.temporary_key_pair_name:
+                raise
+            raise of_an_option(error, {"InvalidKeyPair.Duplicate": "temporary_key_pair_name"}) from error
         return name
 
     def find() -> list[str]:
@@ -45,19 +52,22 @@ def temporary_key_pair(cloud: Cloud, public: str) -> AbstractContextManager[str]
 
 
 @contextmanager
-def security_groups(cloud: Cloud, builder: Builder) -> Iterator[list[str]]:
+def security_groups(cloud: Cloud, network: Network) -> Iterator[list[str]]:
     """The security groups for the builder: the user's, or a temporary one that admits nobody yet."""
-    if builder.security_group_ids:
-        yield list(builder.security_group_ids)
+    if network.group_ids:
+        yield list(network.group_ids)
         return
 
     def create() -> str:
-        return cloud.ec2.create_security_group(
-            GroupName=f"amibake_{cloud.build}",
-            Description="Temporary group of amibake",
-            TagSpecifications=cloud.specification("security-group"),
-            **_vpc(cloud, builder),
-        )["GroupId"]
+        try:
+            return cloud.ec2.create_security_group(
+                GroupName=f"amibake_{cloud.build}",
+                Description="Temporary group of amibake",
+                TagSpecifications=cloud.specification("security-group"),
+                **_vpc(network),
+            )["GroupId"]
+        except AmibakeError as error:
+            raise of_an_option(error, {"VPCIdNotSpecified": "vpc_id"}, _NO_DEFAULT_VPC) from error
 
     def find() -> list[str]:
         found = cloud.ec2.describe_security_groups(Filters=cloud.of_this_build())["SecurityGroups"]
@@ -75,29 +85,33 @@ def security_groups(cloud: Cloud, builder: Builder) -> Iterator[list[str]]:
         yield [group_id]
 
 
+_NO_DEFAULT_VPC = "There is no default VPC here: name a vpc_id or a subnet_id."
+
+
 class _Vpc(TypedDict, total=False):
     VpcId: str
 
 
-def _vpc(cloud: Cloud, builder: Builder) -> _Vpc:
-    if not builder.subnet_id:
-        return {}
-    try:
-        subnet = cloud.ec2.describe_subnets(SubnetIds=list(builder.subnet_id))["Subnets"][0]
-    except AmibakeError as error:
-        raise of_an_option(error, {"InvalidSubnetID.NotFound": "subnet_id"}) from error
-    return {"VpcId": subnet["VpcId"]}
+def _vpc(network: Network) -> _Vpc:
+    return {"VpcId": network.vpc_id} if network.vpc_id else {}
 
 
-def admit_ssh(cloud: Cloud, builder: Builder, group_ids: list[str], address: str) -> None:
+def admit_ssh(cloud: Cloud, builder: Builder, group_ids: list[str], address: str, seen_from: str | None = None) -> None:
     """Let us, and only us, in on the SSH port of the builder at `address`, where the group is a temporary one.
+
+    `seen_from` is the address that the builder sees us come from, where that is known: through a bastion, the
+    bastion's. With a proxy command it is not known: then nobody is let in but whom the options name. The Session
+    Manager needs nobody to be, since it comes from within the builder; an EC2 Instance Connect endpoint does, and its
+    network is to be named in `temporary_security_group_source_cidrs`.
 
     Raises:
         InvalidOption: our address, as the builder would see it, cannot be found out.
     """
-    if builder.security_group_ids:
+    if not builder.has_temporary_group:
         return
-    cidrs = builder.temporary_security_group_source_cidrs or (our_address(address, builder.ssh_port),)
+    cidrs = _sources(builder, address, seen_from)
+    if not cidrs:
+        return
     permission: IpPermissionTypeDef = {
         "IpProtocol": "tcp",
         "FromPort": builder.ssh_port,
@@ -109,25 +123,48 @@ def admit_ssh(cloud: Cloud, builder: Builder, group_ids: list[str], address: str
     eventually(cloud, authorize, "InvalidGroup.NotFound")
 
 
+def _sources(builder: Builder, address: str, seen_from: str | None) -> tuple[str, ...]:
+    """Whom to let in."""
+    if builder.temporary_security_group_source_cidrs:
+        return builder.temporary_security_group_source_cidrs
+    if builder.communicator == "none":
+        return ()
+    if builder.temporary_security_group_source_public_ip:
+        return (_known(address, lambda: _one(_public_address())),)
+    if builder.ssh_proxy_command:
+        return ()
+    if seen_from is not None:
+        return (_known(address, lambda: _one(seen_from)),)
+    return (our_address(address, builder.ssh_port),)
+
+
 def our_address(builder_address: str, port: int) -> str:
     """Our own address as a machine at `builder_address` sees it, as a CIDR block of one address.
 
     Raises:
         InvalidOption: it cannot be found out.
     """
+    return _known(builder_address, lambda: _seen_by(builder_address, port))
+
+
+def _known(builder_address: str, find: Callable[[], str]) -> str:
     try:
-        family, _, _, _, target = socket.getaddrinfo(builder_address, port, type=socket.SOCK_DGRAM)[0]
-        if ipaddress.ip_address(target[0]).is_global:
-            return _one(_public_address())
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect(target)  # picks the route, and with it our address; sends nothing
-            return _one(probe.getsockname()[0])
+        return find()
     except (OSError, HTTPException, ValueError) as error:
         raise InvalidOption(
             "temporary_security_group_source_cidrs: our own address, from which the builder at "
             f"{builder_address} is to be reached, cannot be found out: {error}",
             hint="Name the blocks that SSH may come from: temporary_security_group_source_cidrs=[…].",
         ) from error
+
+
+def _seen_by(builder_address: str, port: int) -> str:
+    family, _, _, _, target = socket.getaddrinfo(builder_address, port, type=socket.SOCK_DGRAM)[0]
+    if ipaddress.ip_address(target[0]).is_global:
+        return _one(_public_address())
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect(target)  # picks the route, and with it our address; sends nothing
+        return _one(probe.getsockname()[0])
 
 
 def _public_address() -> str:

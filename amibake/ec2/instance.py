@@ -1,35 +1,41 @@
-"""Instances: the temporary builder, and what its life looks like from here."""
+"""Instances: launched, seen, and ended whatever happens."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from amibake.builder import Builder
 from amibake.ec2.cloud import RELEASE, Cloud, missing
-from amibake.ec2.refusals import of_an_option
+from amibake.ec2.refused import refusal
+from amibake.ec2.request import Request, network_placement
 from amibake.ec2.resource import eventually, resource
-from amibake.ec2.source import SourceImage
-from amibake.errors import AmibakeError
+from amibake.errors import AmibakeError, NoCapacity
 from amibake.waiting import Deadline, Pending, wait_for
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
-Request = dict[str, Any]
-"""Arguments of RunInstances."""
+__all__ = ["Interface", "Machine", "Request", "end", "launched", "network_placement", "run_instance", "terminated"]
+
+Interface = Literal["public_ip", "private_ip", "public_dns", "private_dns", "ipv6", "instance_id"]
+"""Which of its addresses an instance is reached at; "instance_id" for what finds it by that."""
+
+_INTERRUPTION = "Server.SpotInstance"
+_NO_ROOM = "Server.InsufficientInstanceCapacity"
+_LAUNCH_FAILED = "Client.InternalError"
 
 
 @dataclass(frozen=True)
 class Machine:
-    """An instance that we launched."""
+    """An instance that we launched. One that `is_spot` can't be stopped, and EC2 may take it away."""
 
     cloud: Cloud
     id: str
+    is_spot: bool = False
 
     def describe(self) -> InstanceTypeDef | None:
         """What EC2 says of it, or None while it does not know it yet."""
@@ -42,13 +48,15 @@ class Machine:
         return reservations[0]["Instances"][0] if reservations else None
 
     def check_alive(self) -> None:
-        """Raises AmibakeError, with EC2's reason, once the instance is going down or gone."""
+        """Raises AmibakeError, with EC2's reason, once the instance is going down or gone: NoCapacity where EC2 has
+        taken back a spot instance."""
         found = self.describe()
         if found and found["State"]["Name"] not in ("pending", "running"):
-            raise AmibakeError(f"instance {self.id} is {found['State']['Name']}: {_reason(found)}")
+            raise self._gone(found)
 
-    def wait_for_address(self, which: Literal["public_ip", "private_ip"] | None) -> str:
-        """The address to reach it at, once it is running: the public one where it has one, else the private one."""
+    def wait_for_address(self, which: Interface | None, *, prefer_private: bool = False) -> str:
+        """The address to reach it at, once it is running. With None the public one where it has one, else the private
+        one; `prefer_private` is for those who are in its network already, and then the private one."""
 
         def probe() -> str | Pending:
             found = self.describe()
@@ -57,11 +65,10 @@ class Machine:
             state = found["State"]["Name"]
             if state != "running":
                 if state != "pending":
-                    raise AmibakeError(f"instance {self.id} is {state}: {_reason(found)}")
+                    raise self._gone(found)
                 return Pending(state)
-            public, private = found.get("PublicIpAddress", ""), found.get("PrivateIpAddress", "")
-            address = {"public_ip": public, "private_ip": private, None: public or private}[which]
-            return address or Pending("running, without an address")
+            wanted = which or ("private_ip" if prefer_private else None)
+            return self._addresses(found)[wanted] or Pending("running, without an address")
 
         return wait_for(
             f"instance {self.id} to run",
@@ -81,7 +88,7 @@ class Machine:
                 return None
             if state in on_the_way:
                 return Pending(state)
-            raise AmibakeError(f"instance {self.id} is {state} where it should become {wanted}")
+            raise self._gone(found, f" where it should become {wanted}")
 
         wait_for(f"instance {self.id} to be {wanted}", probe, deadline=deadline, emit=self.cloud.ledger.emit)
 
@@ -91,6 +98,17 @@ class Machine:
         eventually(self.cloud, stop, "InvalidInstanceID.NotFound")
         deadline = Deadline(600, within=self.cloud.deadline)
         self.wait_until("stopped", deadline=deadline, on_the_way=("running", "stopping"))
+
+    def wait_until_stopped_by_itself(self) -> None:
+        """Wait until it has switched itself off, for as long as the bake may take."""
+        on_the_way = ("pending", "running", "stopping")
+        self.wait_until("stopped", deadline=self.cloud.deadline, on_the_way=on_the_way)
+
+    def prepare_for_image(self, builder: Builder) -> None:
+        """Give the stopped builder the attributes that its image gets from it: a shutdown stops instances of the image,
+        and the network drivers are those that the options speak of."""
+        for attribute in _attributes(builder):
+            self.cloud.ec2.modify_instance_attribute(InstanceId=self.id, **attribute)
 
     def terminate(self) -> None:
         """End it and wait until it is gone."""
@@ -112,99 +130,98 @@ class Machine:
             f"instance {self.id} is {state}; its console ends with:{tail}" if tail else f"instance {self.id} is {state}"
         )
 
+    def _addresses(self, found: InstanceTypeDef) -> dict[Interface | None, str]:
+        public, private = found.get("PublicIpAddress", ""), found.get("PrivateIpAddress", "")
+        interfaces = found.get("NetworkInterfaces", ())
+        sixes = [six.get("Ipv6Address", "") for one in interfaces for six in one.get("Ipv6Addresses", ())]
+        return {
+            None: public or private,
+            "public_ip": public,
+            "private_ip": private,
+            "public_dns": found.get("PublicDnsName", ""),
+            "private_dns": found.get("PrivateDnsName", ""),
+            "ipv6": next(iter(sixes), ""),
+            "instance_id": self.id,
+        }
 
-def _reason(found: InstanceTypeDef) -> str:
-    return found.get("StateReason", {}).get("Message") or found.get("StateTransitionReason") or "no reason given"
+    def _gone(self, found: InstanceTypeDef | None, instead: str = "") -> AmibakeError:
+        """The error of an instance that is not what it should be."""
+        if found is None:
+            return AmibakeError(f"instance {self.id} is terminated{instead}")
+        code = found.get("StateReason", {}).get("Code", "")
+        reason = found.get("StateReason", {}).get("Message") or found.get("StateTransitionReason") or "no reason given"
+        if code.startswith(_INTERRUPTION):
+            return NoCapacity(
+                f"spot instance {self.id} was interrupted by EC2 ({reason})",
+                hint="Bake again, with more spot_instance_types or subnets, or on demand: without spot_price.",
+            )
+        message = f"instance {self.id} is {found['State']['Name']}{instead}: {reason}"
+        if code == _NO_ROOM:
+            return NoCapacity(message, hint="Try another instance type, subnet or time.")
+        hint = "Where its volumes are encrypted, it may be that their KMS key can't be used: see kms_key_id."
+        return AmibakeError(message, hint=hint if code == _LAUNCH_FAILED else "")
 
 
-# What EC2 says of a RunInstances request, and which option it is about.
-_OPTIONS = {
-    "InvalidGroup.NotFound": "security_group_ids",
-    "InvalidKeyPair.NotFound": "key_name",
-    "InvalidSubnetID.NotFound": "subnet_id",
-    "MissingInput": "subnet_id",
-    "NoSuchEntity": "iam_instance_profile",
-    "Unsupported": "instance_type",
-    "VPCIdNotSpecified": "subnet_id",
-}
+def _attributes(builder: Builder) -> Iterator[Request]:
+    """One ModifyInstanceAttribute takes one attribute."""
+    if builder.shutdown_behavior == "terminate":
+        yield {"InstanceInitiatedShutdownBehavior": {"Value": "stop"}}
+    if builder.ena_support is not None:
+        yield {"EnaSupport": {"Value": builder.ena_support}}
+    if builder.sriov_support:
+        yield {"SriovNetSupport": {"Value": "simple"}}
 
 
-def run_instance(cloud: Cloud, request: Request, *, not_yet: tuple[str, ...] = ()) -> Machine:
-    """Launch one instance. The client token makes a repeated call answer with the same one. `not_yet` are EC2's words
-    for what the request names and was made just before."""
-    run = partial(cloud.ec2.run_instances, **request, MinCount=1, MaxCount=1, ClientToken=cloud.build)
+def run_instance(cloud: Cloud, request: Request, *, token: str | None = None) -> Machine:
+    """Launch one instance. The client token, the build's id by default, makes a repeated call answer with the same one.
+
+    Raises:
+        InvalidOption: what EC2 refuses of an option.
+        NoCapacity: EC2 has no room.
+    """
     try:
-        answer = eventually(cloud, run, *not_yet)
+        answer = cloud.ec2.run_instances(**request, MinCount=1, MaxCount=1, ClientToken=token or cloud.build)
     except AmibakeError as error:
-        raise _of_an_option(error) from error
+        raise refusal(error) from error
     return Machine(cloud, answer["Instances"][0]["InstanceId"])
 
 
-def _of_an_option(error: AmibakeError) -> AmibakeError:
-    if error.code == "InvalidParameterValue":
-        if "iamInstanceProfile" in error.message:
-            return of_an_option(error, {error.code: "iam_instance_profile"})
-        if re.search("architecture", error.message):
-            return of_an_option(error, {error.code: "instance_type"}, "The type has to suit the image's architecture.")
-        if re.search("instance ?type", error.message, re.IGNORECASE):
-            return of_an_option(error, {error.code: "instance_type"}, _EVERYWHERE)
-    return of_an_option(error, _OPTIONS, _EVERYWHERE if error.code == "Unsupported" else "")
-
-
-_EVERYWHERE = 'A size that every region offers: instance_type="t3.micro".'
-
-
 def terminated(
-    cloud: Cloud, request: Request, *, not_yet: tuple[str, ...] = (), keep: Callable[[str], bool] = lambda _: False
+    cloud: Cloud, request: Request, *, keep: Callable[[str], bool] = lambda _: False
 ) -> AbstractContextManager[str]:
     """Launch the one instance of this build; yields its id. At the end of the block it is terminated, unless it is to
     be `keep`t."""
+    return launched(cloud, lambda: run_instance(cloud, request).id, release=partial(end, cloud), keep=keep)
 
-    def create() -> str:
-        return run_instance(cloud, request, not_yet=not_yet).id
+
+def launched(
+    cloud: Cloud,
+    create: Callable[[], str],
+    *,
+    release: Callable[[str], object],
+    keep: Callable[[str], bool] = lambda _: False,
+) -> AbstractContextManager[str]:
+    """The one instance of this build, whatever call makes it; yields its id, and `release`s it in the end, unless it is
+    to be `keep`t."""
 
     def find() -> list[str]:
         reservations = cloud.ec2.describe_instances(Filters=cloud.of_this_build())["Reservations"]
         return [found["InstanceId"] for one in reservations for found in one["Instances"]]
 
-    def release(instance_id: str) -> None:
-        by_hand = cloud.command("terminate-instances", "--instance-ids", instance_id)
-        cloud.ledger.release("instance", instance_id, Machine(cloud, instance_id).terminate, by_hand)
+    def let_go(instance_id: str) -> None:
+        release(instance_id)
 
-    return resource(cloud, "instance", create=create, find=find, release=release, keep=keep)
-
-
-@contextmanager
-def builder_instance(
-    cloud: Cloud, builder: Builder, source: SourceImage, key_name: str, group_ids: list[str]
-) -> Iterator[Machine]:
-    """The builder: launched, and terminated in the end, its volumes with it."""
-    request: Request = {
-        "ImageId": source.id,
-        "InstanceType": builder.instance_types[0],
-        "KeyName": key_name,
-        "InstanceInitiatedShutdownBehavior": "stop",
-        "MetadataOptions": {"HttpTokens": "optional" if source.is_old else "required", "HttpEndpoint": "enabled"},
-        "BlockDeviceMappings": [
-            {"DeviceName": device, "Ebs": {"DeleteOnTermination": True}} for device in source.ebs_devices
-        ],
-        "TagSpecifications": cloud.specification("instance", "volume", "network-interface"),
-        **network_placement(next(iter(builder.subnet_id), None), group_ids, public=builder.associate_public_ip_address),
-    }
-    if builder.user_data is not None:
-        request["UserData"] = builder.user_data
-    if builder.iam_instance_profile is not None:
-        request["IamInstanceProfile"] = {"Name": builder.iam_instance_profile}
-    ours = ("InvalidKeyPair.NotFound", *(() if builder.security_group_ids else ("InvalidGroup.NotFound",)))
-    with terminated(cloud, request, not_yet=ours) as instance_id:
-        yield Machine(cloud, instance_id)
+    return resource(cloud, "instance", create=create, find=find, release=let_go, keep=keep)
 
 
-def network_placement(subnet_id: str | None, group_ids: list[str], *, public: bool | None) -> Request:
-    """The part of a RunInstances request that says where in the network. A public address, asked for or declined,
-    has to be said of an interface, and then everything else as well."""
-    subnet = {"SubnetId": subnet_id} if subnet_id is not None else {}
-    if public is None:
-        return {**subnet, **({"SecurityGroupIds": group_ids} if group_ids else {})}
-    interface = {"DeviceIndex": 0, "AssociatePublicIpAddress": public, "DeleteOnTermination": True, **subnet}
-    return {"NetworkInterfaces": [{**interface, **({"Groups": group_ids} if group_ids else {})}]}
+def end(cloud: Cloud, instance_id: str) -> bool:
+    """Terminate an instance; answers whether it is gone. Where it is not, it is a leftover."""
+    gone: list[str] = []
+
+    def terminate() -> None:
+        Machine(cloud, instance_id).terminate()
+        gone.append(instance_id)
+
+    by_hand = cloud.command("terminate-instances", "--instance-ids", instance_id)
+    cloud.ledger.release("instance", instance_id, terminate, by_hand)
+    return bool(gone)

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import http.server
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from amibake.builder import Builder
 from amibake.ec2 import access
 from amibake.ec2.access import admit_ssh, our_address, security_groups, temporary_key_pair
 from amibake.ec2.cloud import Cloud
 from amibake.ec2.instance import run_instance
+from amibake.ec2.network import Network
 from amibake.errors import AmibakeError, InvalidOption
 from amibake.events import Created, Event, Leftover, Removed
 from amibake.ssh.keys import make_key_pair
+from tests.ec2.support import Refuse, builder
 
-Refuse = Callable[..., list[dict[str, Any]]]
-
-
-def builder(**options: Any) -> Builder:
-    return Builder(**{"ami_name": "shop {{timestamp}}", **options})
+NOWHERE = Network()
 
 
 def test_a_key_pair_is_tagged_from_its_first_moment_and_goes(cloud: Cloud, events: list[Event]) -> None:
     public = make_key_pair("ed25519", comment="test").public
-    with temporary_key_pair(cloud, public) as name:
+    with temporary_key_pair(cloud, builder(), public) as name:
         (pair,) = cloud.ec2.describe_key_pairs(KeyNames=[name])["KeyPairs"]
         tags = {tag["Key"]: tag["Value"] for tag in pair["Tags"]}
         assert tags.keys() == {"Name", "amibake:build", "amibake:expires", "amibake:app"}
@@ -37,7 +34,7 @@ def test_a_key_pair_is_tagged_from_its_first_moment_and_goes(cloud: Cloud, event
 
 
 def test_a_key_pair_whose_import_was_refused_is_no_leftover(cloud: Cloud) -> None:
-    with pytest.raises(AmibakeError, match="InvalidKey"), temporary_key_pair(cloud, "garbage"):
+    with pytest.raises(AmibakeError, match="InvalidKey"), temporary_key_pair(cloud, builder(), "garbage"):
         raise AssertionError("not reached")
     assert cloud.ledger.leftovers == []
 
@@ -46,7 +43,7 @@ def test_what_cannot_be_removed_is_a_leftover_with_its_command(
     cloud: Cloud, refuse: Refuse, events: list[Event]
 ) -> None:
     refuse("delete_key_pair", "UnauthorizedOperation")
-    with temporary_key_pair(cloud, make_key_pair("ed25519", comment="test").public) as name:
+    with temporary_key_pair(cloud, builder(), make_key_pair("ed25519", comment="test").public) as name:
         pass
     (leftover,) = cloud.ledger.leftovers
     command = f"aws ec2 delete-key-pair --key-name {name} --region us-east-1"
@@ -56,7 +53,7 @@ def test_what_cannot_be_removed_is_a_leftover_with_its_command(
 
 
 def test_the_group_admits_nobody_until_told_whom(cloud: Cloud) -> None:
-    with security_groups(cloud, builder()) as groups:
+    with security_groups(cloud, NOWHERE) as groups:
         assert _ingress(cloud, groups[0]) == []
         admit_ssh(cloud, builder(ssh_port=2222), groups, "127.0.0.1")
         assert _ingress(cloud, groups[0]) == [("tcp", 2222, 2222, ["127.0.0.1/32"])]
@@ -65,14 +62,14 @@ def test_the_group_admits_nobody_until_told_whom(cloud: Cloud) -> None:
 
 def test_the_group_admits_whom_the_user_names(cloud: Cloud) -> None:
     named = builder(temporary_security_group_source_cidrs=["203.0.113.0/24", "2001:db8::/32"])
-    with security_groups(cloud, named) as groups:
+    with security_groups(cloud, NOWHERE) as groups:
         admit_ssh(cloud, named, groups, "198.51.100.7")
         assert _ingress(cloud, groups[0]) == [("tcp", 22, 22, ["203.0.113.0/24", "2001:db8::/32"])]
 
 
 def test_the_users_own_groups_are_left_alone(cloud: Cloud) -> None:
     own = builder(security_group_ids=["sg-12345678"])
-    with security_groups(cloud, own) as groups:
+    with security_groups(cloud, Network(group_ids=("sg-12345678",))) as groups:
         assert groups == ["sg-12345678"]
         admit_ssh(cloud, own, groups, "127.0.0.1")
     assert _groups(cloud) == ["default"]
@@ -81,13 +78,13 @@ def test_the_users_own_groups_are_left_alone(cloud: Cloud) -> None:
 def test_the_group_is_made_in_the_subnets_vpc(cloud: Cloud) -> None:
     vpc = cloud.ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     subnet = cloud.ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.0.0/24")["Subnet"]["SubnetId"]
-    with security_groups(cloud, builder(subnet_id=subnet)) as groups:
+    with security_groups(cloud, Network(vpc, (subnet,))) as groups:
         (group,) = cloud.ec2.describe_security_groups(GroupIds=groups)["SecurityGroups"]
         assert group["VpcId"] == vpc
 
 
 def test_a_group_is_removed_once_the_last_instance_in_it_is_gone(cloud: Cloud, debian: str) -> None:
-    with security_groups(cloud, builder()) as groups:
+    with security_groups(cloud, NOWHERE) as groups:
         request = {"ImageId": debian, "InstanceType": "t3.micro", "SecurityGroupIds": groups}
         machine = run_instance(cloud, request)
         cloud.ec2.terminate_instances(InstanceIds=[machine.id])
@@ -104,7 +101,7 @@ def test_a_group_is_found_by_its_tag_when_the_answer_was_lost(cloud: Cloud, monk
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cloud.ec2._client, "create_security_group", lose)  # type: ignore[attr-defined]
-    with pytest.raises(KeyboardInterrupt), security_groups(cloud, builder()):
+    with pytest.raises(KeyboardInterrupt), security_groups(cloud, NOWHERE):
         raise AssertionError("not reached")
     assert _groups(cloud) == ["default"]
 
@@ -153,9 +150,72 @@ def test_a_name_that_does_not_resolve_is_said_of_the_option() -> None:
         our_address("nobody.invalid", 22)
 
 
-def test_a_subnet_that_is_not_there_is_the_options_mistake(cloud: Cloud) -> None:
-    with pytest.raises(InvalidOption, match="subnet_id: "), security_groups(cloud, builder(subnet_id="subnet-0")):
+@pytest.mark.parametrize(
+    ("options", "seen_from", "expected"),
+    [
+        ({}, "10.0.0.5", ["10.0.0.5/32"]),
+        ({}, "2001:db8::5", ["2001:db8::5/128"]),
+        ({"temporary_security_group_source_cidrs": "10.0.0.0/8"}, "192.0.2.5", ["10.0.0.0/8"]),
+        ({"ssh_proxy_command": "nc %h %p"}, None, []),
+        (
+            {"ssh_proxy_command": "nc %h %p", "temporary_security_group_source_cidrs": "10.0.0.0/8"},
+            None,
+            ["10.0.0.0/8"],
+        ),
+        ({"communicator": "none"}, None, []),
+    ],
+)
+def test_whom_the_group_admits_is_whom_the_builder_sees(
+    cloud: Cloud, options: dict[str, Any], seen_from: str | None, expected: list[str]
+) -> None:
+    with security_groups(cloud, NOWHERE) as groups:
+        admit_ssh(cloud, builder(**options), groups, "127.0.0.1", seen_from)
+        assert [cidr for rule in _ingress(cloud, groups[0]) for cidr in rule[3]] == expected
+
+
+def test_our_public_address_is_asked_for_when_the_option_says_so(cloud: Cloud, checkip: list[bytes]) -> None:
+    checkip.append(b"203.0.113.7\n")
+    public = builder(temporary_security_group_source_public_ip=True)
+    with security_groups(cloud, NOWHERE) as groups:
+        admit_ssh(cloud, public, groups, "10.0.0.9", "10.0.0.5")
+        assert _ingress(cloud, groups[0]) == [("tcp", 22, 22, ["203.0.113.7/32"])]
+        checkip[:] = [b"busy"]
+        with pytest.raises(InvalidOption, match="temporary_security_group_source_cidrs: our own address"):
+            admit_ssh(cloud, public, groups, "10.0.0.9")
+
+
+def test_what_is_no_address_of_a_bastion_admits_nobody(cloud: Cloud) -> None:
+    with security_groups(cloud, NOWHERE) as groups:
+        with pytest.raises(InvalidOption, match=r"temporary_security_group_source_cidrs: .* 'jump' does not appear"):
+            admit_ssh(cloud, builder(), groups, "10.0.0.9", "jump")
+        assert _ingress(cloud, groups[0]) == []
+
+
+def test_a_key_pair_may_have_a_name_of_the_users(cloud: Cloud) -> None:
+    named = builder(temporary_key_pair_name="bake-1")
+    with temporary_key_pair(cloud, named, make_key_pair("ed25519", comment="test").public) as name:
+        assert name == "bake-1"
+        assert [pair["KeyName"] for pair in cloud.ec2.describe_key_pairs()["KeyPairs"]] == ["bake-1"]
+    assert cloud.ec2.describe_key_pairs()["KeyPairs"] == []
+
+
+def test_a_name_that_another_key_pair_has_is_the_options_mistake_and_that_one_stays(cloud: Cloud) -> None:
+    cloud.ec2.create_key_pair(KeyName="bake-1")
+    public = make_key_pair("ed25519", comment="test").public
+    named = builder(temporary_key_pair_name="bake-1")
+    with (
+        pytest.raises(InvalidOption, match=r"temporary_key_pair_name: .*Duplicate"),
+        temporary_key_pair(cloud, named, public),
+    ):
         raise AssertionError("not reached")
+    assert [pair["KeyName"] for pair in cloud.ec2.describe_key_pairs()["KeyPairs"]] == ["bake-1"]
+
+
+def test_an_account_without_a_default_vpc_has_to_name_one(cloud: Cloud, refuse: Refuse) -> None:
+    refuse("create_security_group", "VPCIdNotSpecified", "No default VPC for this user")
+    with pytest.raises(InvalidOption, match=r"vpc_id: .*No default VPC") as caught, security_groups(cloud, NOWHERE):
+        raise AssertionError("not reached")
+    assert "subnet_id" in caught.value.hint
     assert cloud.ledger.leftovers == []
 
 

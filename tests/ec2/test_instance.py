@@ -1,110 +1,21 @@
-"""The builder's life as seen from here, and its end whatever happens."""
+"""An instance's life as seen from here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from amibake.builder import Builder
+from amibake import waiting
 from amibake.ec2.cloud import Cloud
-from amibake.ec2.instance import Machine, builder_instance, network_placement, run_instance
-from amibake.ec2.source import SourceImage, find_source_image
+from amibake.ec2.instance import Machine, network_placement, run_instance
 from amibake.errors import AmibakeError, InvalidOption, NoCapacity, WaitTimeout
-from amibake.strict import StrictEC2
 from amibake.testing.clock import FakeClock
 from amibake.waiting import Deadline
-
-Refuse = Callable[..., list[dict[str, Any]]]
-
-
-@pytest.fixture
-def source(cloud: Cloud, debian: str) -> SourceImage:
-    return find_source_image(cloud, debian)
-
-
-@pytest.fixture
-def key_name(cloud: Cloud) -> str:
-    return cloud.ec2.create_key_pair(KeyName="mine")["KeyName"]
-
-
-def builder(**options: Any) -> Builder:
-    return Builder(**{"ami_name": "shop {{timestamp}}", "instance_type": "t3.micro", **options})
-
-
-def states(cloud: Cloud) -> list[str]:
-    reservations = cloud.ec2.describe_instances()["Reservations"]
-    return [one["State"]["Name"] for reservation in reservations for one in reservation["Instances"]]
-
-
-def test_a_builder_is_tagged_reached_stopped_and_terminated(cloud: Cloud, source: SourceImage, key_name: str) -> None:
-    options = builder(user_data="#!/bin/sh\n")
-    with builder_instance(cloud, options, source, key_name, []) as machine:
-        found = machine.describe()
-        assert found is not None
-        tags = {tag["Key"]: tag["Value"] for tag in found["Tags"]}
-        assert tags["amibake:build"] == cloud.build
-        assert int(tags["amibake:expires"]) > 0
-        assert found["MetadataOptions"]["HttpTokens"] == "required"
-        assert found["InstanceId"] == machine.id
-        assert machine.wait_for_address(None) == machine.wait_for_address("public_ip")
-        assert machine.wait_for_address("private_ip")
-        machine.check_alive()
-        machine.stop()
-        assert states(cloud) == ["stopped"]
-        with pytest.raises(AmibakeError, match=f"instance {machine.id} is stopped"):
-            machine.check_alive()
-    assert states(cloud) == ["terminated"]
-    assert cloud.ledger.leftovers == []
-
-
-def test_volumes_are_tagged_too(cloud: Cloud, source: SourceImage, key_name: str) -> None:
-    with builder_instance(cloud, builder(), source, key_name, []):
-        (volume,) = cloud.ec2.describe_volumes(Filters=cloud.of_this_build())["Volumes"]
-        assert volume["State"] in ("in-use", "creating")
-    assert cloud.ec2.describe_volumes()["Volumes"] == []
-
-
-def test_an_instance_whose_answer_was_lost_is_found_and_terminated(
-    cloud: Cloud, source: SourceImage, key_name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = cloud.ec2._client.run_instances  # type: ignore[attr-defined]
-
-    def lose(**arguments: Any) -> None:
-        run(**arguments)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cloud.ec2._client, "run_instances", lose)  # type: ignore[attr-defined]
-    with pytest.raises(KeyboardInterrupt), builder_instance(cloud, builder(), source, key_name, []):
-        raise AssertionError("not reached")
-    assert states(cloud) == ["terminated"]
-
-
-def test_one_that_cannot_be_terminated_is_a_leftover(
-    cloud: Cloud, source: SourceImage, key_name: str, refuse: Refuse
-) -> None:
-    with builder_instance(cloud, builder(), source, key_name, []) as machine:
-        refuse("terminate_instances", "UnauthorizedOperation")
-    (leftover,) = cloud.ledger.leftovers
-    assert leftover.endswith(f"aws ec2 terminate-instances --instance-ids {machine.id} --region us-east-1")
-
-
-def test_volumes_go_with_the_builder_whatever_the_source_image_says(
-    cloud: Cloud, strict: StrictEC2, debian: str, key_name: str, clock: FakeClock
-) -> None:
-    mapping = {"DeviceName": "/dev/xvda", "Ebs": {"DeleteOnTermination": False}}
-    first = run_instance(cloud, {"ImageId": debian, "InstanceType": "t3.micro", "BlockDeviceMappings": [mapping]})
-    clock.sleep(10)
-    keeping = cloud.ec2.create_image(InstanceId=first.id, Name="keeps", NoReboot=True)["ImageId"]
-    clock.sleep(60)
-    source = find_source_image(cloud, keeping)
-    other = replace(cloud, build="c" * 16, tags={**cloud.tags, "amibake:build": "c" * 16})
-    with builder_instance(other, builder(), source, key_name, []):
-        pass
-    assert other.ec2.describe_volumes(Filters=other.of_this_build())["Volumes"] == []
-    first.terminate()
+from tests.ec2.support import Refuse, builder, states
 
 
 @pytest.mark.parametrize(
@@ -179,6 +90,129 @@ def test_one_without_an_address_of_the_wanted_kind_times_out(
     assert machine.wait_for_address(None) == "10.0.0.7"
 
 
+RUNNING = {
+    "InstanceId": "i-1",
+    "State": {"Name": "running"},
+    "PublicIpAddress": "203.0.113.7",
+    "PrivateIpAddress": "10.0.0.7",
+    "PublicDnsName": "ec2-203-0-113-7.compute-1.amazonaws.com",
+    "PrivateDnsName": "ip-10-0-0-7.ec2.internal",
+    "NetworkInterfaces": [{"Ipv6Addresses": [{"Ipv6Address": "2001:db8::7"}]}],
+}
+
+
+@pytest.mark.parametrize(
+    ("which", "prefer_private", "address"),
+    [
+        (None, False, "203.0.113.7"),
+        (None, True, "10.0.0.7"),
+        ("public_ip", True, "203.0.113.7"),
+        ("private_ip", False, "10.0.0.7"),
+        ("public_dns", False, "ec2-203-0-113-7.compute-1.amazonaws.com"),
+        ("private_dns", False, "ip-10-0-0-7.ec2.internal"),
+        ("ipv6", False, "2001:db8::7"),
+        ("instance_id", False, "i-1"),
+    ],
+)
+def test_each_interface_is_an_address(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, which: Any, prefer_private: bool, address: str
+) -> None:
+    monkeypatch.setattr(Machine, "describe", lambda _: RUNNING)
+    assert Machine(cloud, "i-1").wait_for_address(which, prefer_private=prefer_private) == address
+
+
+@pytest.mark.parametrize("wait", [Machine.check_alive, lambda one: one.wait_for_address(None), Machine.stop])
+def test_an_interruption_of_a_spot_instance_is_named_as_such(
+    cloud: Cloud, debian: str, monkeypatch: pytest.MonkeyPatch, wait: Callable[[Machine], object]
+) -> None:
+    machine = replace(run_instance(cloud, {"ImageId": debian, "InstanceType": "t3.micro"}), is_spot=True)
+    code = "Server.SpotInstanceTermination"
+    gone = {
+        "State": {"Name": "shutting-down"},
+        "StateReason": {"Code": code, "Message": f"{code}: Spot instance termination"},
+    }
+    monkeypatch.setattr(Machine, "describe", lambda _: gone)
+    monkeypatch.setattr(cloud.ec2._client, "stop_instances", lambda **_: {})  # type: ignore[attr-defined]
+    with pytest.raises(NoCapacity, match=rf"^spot instance {machine.id} was interrupted by EC2 \({code}") as caught:
+        wait(machine)
+    assert "spot_instance_types" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "hint"),
+    [
+        ("Server.InsufficientInstanceCapacity", NoCapacity, "another instance type"),
+        ("Client.InternalError", AmibakeError, "kms_key_id"),
+        ("Client.VolumeLimitExceeded", AmibakeError, ""),
+    ],
+)
+def test_a_launch_that_fails_later_says_why(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, code: str, kind: type[AmibakeError], hint: str
+) -> None:
+    gone = {"State": {"Name": "terminated"}, "StateReason": {"Code": code, "Message": f"{code}: no"}}
+    monkeypatch.setattr(Machine, "describe", lambda _: gone)
+    with pytest.raises(AmibakeError, match=f"instance i-1 is terminated: {code}: no") as caught:
+        Machine(cloud, "i-1").wait_for_address(None)
+    assert type(caught.value) is kind
+    assert hint in caught.value.hint
+    assert bool(hint) == bool(caught.value.hint)
+
+
+def test_a_builder_that_switches_itself_off_is_waited_for(cloud: Cloud, debian: str, clock: FakeClock) -> None:
+    machine = run_instance(cloud, {"ImageId": debian, "InstanceType": "t3.micro"})
+    clock.sleep(10)
+    states_to_come = iter(["running"] * 300)
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        if next(states_to_come, None) is None:
+            cloud.ec2.stop_instances(InstanceIds=[machine.id])
+
+    watched = SimpleNamespace(now=clock.now, epoch=clock.epoch, waited=clock.waited, sleep=sleep)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(waiting, "clock", watched)
+        machine.wait_until_stopped_by_itself()
+    assert states(cloud) == ["stopped"]
+    assert clock.now() > 1000
+
+
+def test_one_that_does_not_switch_itself_off_is_not_waited_for_longer_than_the_bake(
+    cloud: Cloud, debian: str, clock: FakeClock
+) -> None:
+    machine = run_instance(cloud, {"ImageId": debian, "InstanceType": "t3.micro"})
+    with pytest.raises(WaitTimeout, match=r"to be stopped: not after .* last seen: running"):
+        machine.wait_until_stopped_by_itself()
+    assert clock.now() == pytest.approx(cloud.deadline.seconds, abs=1)
+
+
+def test_the_image_gets_its_attributes_from_the_stopped_builder(cloud: Cloud, debian: str, clock: FakeClock) -> None:
+    group = cloud.ec2.create_security_group(GroupName="web", Description="web")["GroupId"]
+    request = {
+        "ImageId": debian,
+        "InstanceType": "t3.micro",
+        "SecurityGroupIds": [group],
+        "InstanceInitiatedShutdownBehavior": "terminate",
+    }
+    machine = run_instance(cloud, request)
+    clock.sleep(10)
+    machine.stop()
+    machine.prepare_for_image(builder(shutdown_behavior="terminate", ena_support=False, sriov_support=True))
+    found = machine.describe()
+    assert found is not None
+    assert (found["EnaSupport"], found["SriovNetSupport"]) == (False, "simple")
+    behaviour = cloud.ec2.describe_instance_attribute(
+        InstanceId=machine.id, Attribute="instanceInitiatedShutdownBehavior"
+    )
+    assert behaviour["InstanceInitiatedShutdownBehavior"]["Value"] == "stop"
+    assert [one["GroupId"] for one in found["SecurityGroups"]] == [group]
+
+
+def test_an_image_that_asks_for_nothing_changes_nothing_on_the_builder(cloud: Cloud, refuse: Refuse) -> None:
+    asked = refuse("modify_instance_attribute", "IncorrectInstanceState")
+    Machine(cloud, "i-1").prepare_for_image(builder())
+    assert asked == []
+
+
 def test_one_that_ec2_does_not_know_yet_is_waited_for(
     cloud: Cloud, debian: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +257,10 @@ def test_last_words_have_the_state_and_the_end_of_the_console(
                     }
                 ]
             },
+        ),
+        (
+            (None, [], True),
+            {"NetworkInterfaces": [{"DeviceIndex": 0, "AssociatePublicIpAddress": True, "DeleteOnTermination": True}]},
         ),
     ],
 )

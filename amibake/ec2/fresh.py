@@ -1,0 +1,67 @@
+"""Launches that name what was made a moment before: EC2 may not know it yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from amibake.builder import Builder
+from amibake.ec2.cloud import Cloud
+from amibake.ec2.resource import eventually
+from amibake.errors import AmibakeError, WaitTimeout
+from amibake.waiting import Deadline, Pending, wait_for
+
+T = TypeVar("T")
+
+PROFILE_KNOWN = 60.0
+"""Seconds for which EC2 may not know yet an instance profile that IAM has just made."""
+
+_KEY = ("InvalidKeyPair.NotFound",)
+_GROUP = ("InvalidGroup.NotFound", "InvalidSecurityGroupID.NotFound")
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """What a launch names that this bake has just made: EC2's words for not knowing it yet, and the temporary instance
+    profile."""
+
+    cloud: Cloud
+    codes: tuple[str, ...] = ()
+    profile: str | None = None
+
+    @classmethod
+    def of(cls, cloud: Cloud, builder: Builder, profile: str | None) -> Fresh:
+        """What a builder's launch names. What the user names has been there before, so that EC2 is believed."""
+        codes = (*(_KEY if builder.has_temporary_key else ()), *(_GROUP if builder.has_temporary_group else ()))
+        return cls(cloud, codes, profile)
+
+    def launch(self, call: Callable[[], T]) -> T:
+        """Make a call, again for as long as EC2 does not know any of it yet."""
+        once = partial(eventually, self.cloud, call, *self.codes)
+        return once() if self.profile is None else self._once_the_profile_is_known(once)
+
+    def _once_the_profile_is_known(self, call: Callable[[], T]) -> T:
+        last: list[AmibakeError] = []
+
+        def probe() -> tuple[T] | Pending:
+            try:
+                return (call(),)
+            except AmibakeError as error:
+                if not is_unknown_profile(error):
+                    raise
+                last[:] = [error]
+                return Pending(error.code)
+
+        what, deadline = f"EC2 to know instance profile {self.profile}", Deadline(PROFILE_KNOWN)
+        try:
+            (answer,) = wait_for(what, probe, deadline=deadline, emit=self.cloud.ledger.emit)
+        except WaitTimeout as timeout:
+            raise (last[0] if last else timeout) from None
+        return answer
+
+
+def is_unknown_profile(error: AmibakeError) -> bool:
+    """Whether EC2 says that it knows no such instance profile."""
+    return error.code == "InvalidParameterValue" and "Invalid IAM Instance Profile" in error.message

@@ -1,0 +1,137 @@
+"""The temporary instance profile: a role with the user's policy, for the builder alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from amibake.builder import Builder
+from amibake.ec2.cloud import Cloud, tag_list
+from amibake.ec2.resource import eventually, resource, until_removed
+from amibake.errors import AmibakeError
+
+UNKNOWN = "NoSuchEntity"
+THERE_ALREADY = ("EntityAlreadyExists", "LimitExceeded")
+"""What IAM says when the answer to a first try was lost, and the call repeated: a profile has one role at most."""
+BUSY = ("ConcurrentModification", "DeleteConflict")
+
+# https://docs.aws.amazon.com/general/latest/gr/rande.html; everywhere else it is amazonaws.com
+_SUFFIXES = {"cn-": "amazonaws.com.cn", "us-iso-": "c2s.ic.gov", "us-isob-": "sc2s.sgov.gov"}
+
+
+@contextmanager
+def temporary_profile(cloud: Cloud, builder: Builder) -> Iterator[str | None]:
+    """A role with the policy document of the options, and an instance profile with that role; yields the profile's
+    name, or None where none is wanted. Each part is undone by itself, in the reverse order, whatever the next ones
+    come to."""
+    document = builder.temporary_iam_instance_profile_policy_document
+    if document is None:
+        yield None
+        return
+    name = f"amibake_{cloud.build}"
+    with ExitStack() as undo:
+        for part in _parts(cloud, name, document):
+            undo.enter_context(part.made())
+        yield name
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One thing to make, of the build's name: nothing else can be called so, and what is there is ours.
+
+    Attributes:
+        make: The call that makes it.
+        look: A call whose answer is false, or that fails, where it is not there.
+        remove: The call that removes it.
+        command: The same, by hand.
+    """
+
+    cloud: Cloud
+    name: str
+    kind: str
+    make: Callable[[], object]
+    look: Callable[[], object]
+    remove: Callable[[], object]
+    command: str
+
+    def made(self) -> AbstractContextManager[str]:
+        return resource(self.cloud, self.kind, create=self._create, find=self._find, release=self._release)
+
+    def _create(self) -> str:
+        try:
+            eventually(self.cloud, self.make, UNKNOWN)
+        except AmibakeError as error:
+            if error.code not in THERE_ALREADY or not self._find():
+                raise
+        return self.name
+
+    def _find(self) -> list[str]:
+        try:
+            return [self.name] if self.look() else []
+        except AmibakeError as error:
+            if error.code != UNKNOWN:
+                raise
+            return []
+
+    def _release(self, name: str) -> None:
+        gone = partial(until_removed, self.cloud, f"{self.kind} {name} to be free", self._remove, *BUSY)
+        self.cloud.ledger.release(self.kind, name, gone, f"aws iam {self.command}")
+
+    def _remove(self) -> None:
+        try:
+            self.remove()
+        except AmibakeError as error:
+            if error.code != UNKNOWN:
+                raise
+
+
+def _parts(cloud: Cloud, name: str, document: str) -> Iterator[_Part]:
+    """What there is to make, in this order. IAM is global, but for its partition."""
+    iam = cloud.clients.service("iam", cloud.region)
+    part, tags = partial(_Part, cloud, name), tag_list(cloud.tags)
+    role, profile = {"RoleName": name}, {"InstanceProfileName": name}
+    policy = {**role, "PolicyName": name}
+    yield part(
+        "role",
+        make=partial(iam.create_role, **role, AssumeRolePolicyDocument=_trust(cloud.region), Tags=tags),
+        look=partial(iam.get_role, **role),
+        remove=partial(iam.delete_role, **role),
+        command=f"delete-role --role-name {name}",
+    )
+    yield part(
+        "role policy",
+        make=partial(iam.put_role_policy, **policy, PolicyDocument=document),
+        look=partial(iam.get_role_policy, **policy),
+        remove=partial(iam.delete_role_policy, **policy),
+        command=f"delete-role-policy --role-name {name} --policy-name {name}",
+    )
+    yield part(
+        "instance profile",
+        make=partial(iam.create_instance_profile, **profile, Tags=tags),
+        look=partial(iam.get_instance_profile, **profile),
+        remove=partial(iam.delete_instance_profile, **profile),
+        command=f"delete-instance-profile --instance-profile-name {name}",
+    )
+    yield part(
+        "role in the instance profile",
+        make=partial(iam.add_role_to_instance_profile, **profile, **role),
+        look=lambda: iam.get_instance_profile(**profile)["InstanceProfile"]["Roles"],
+        remove=partial(iam.remove_role_from_instance_profile, **profile, **role),
+        command=f"remove-role-from-instance-profile --instance-profile-name {name} --role-name {name}",
+    )
+
+
+def _trust(region: str) -> str:
+    """Who may take on the role."""
+    principal = {"Service": ec2_principal(region)}
+    statement = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def ec2_principal(region: str) -> str:
+    """EC2 as a service that may take on roles, in the partition of this region."""
+    suffix = next((suffix for prefix, suffix in _SUFFIXES.items() if region.startswith(prefix)), "amazonaws.com")
+    return f"ec2.{suffix}"

@@ -1,0 +1,168 @@
+"""A builder on spare capacity: a temporary launch template, and an instant fleet of one spot instance.
+
+The fleet itself needs no undoing: a fleet of type instant launches once, and ends with its instances.
+"""
+
+from __future__ import annotations
+
+import itertools
+from base64 import b64encode
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
+
+from amibake.builder import Builder
+from amibake.builder.instance import BURSTABLE
+from amibake.builder.spot import AUTO
+from amibake.ec2.cloud import Cloud, tag_list
+from amibake.ec2.fresh import Fresh
+from amibake.ec2.refused import is_for_want_of_room, no_capacity, refusal
+from amibake.ec2.request import (
+    Request,
+    credit_specification,
+    is_burstable,
+    placement,
+    template_network,
+    volume_tags,
+)
+from amibake.ec2.resource import eventually, resource, until_removed
+from amibake.errors import AmibakeError, InvalidOption, NotAuthorized
+
+STRATEGY = "price-capacity-optimized"
+BY_PRIORITY = "capacity-optimized-prioritized"
+
+
+def template_data(cloud: Cloud, builder: Builder, common: Request, group_ids: list[str]) -> Request:
+    """What a launch template says of the builder: all but its type and its place.
+
+    Raises:
+        InvalidOption: an option that is not for all of the builder's types, which share the template.
+    """
+    fixed = [one for one in builder.instance_types if not is_burstable(one)]
+    if builder.enable_unlimited_credits is not None and fixed:
+        known = ", ".join(BURSTABLE)
+        raise InvalidOption(f"enable_unlimited_credits: for {known} only, not for {', '.join(fixed)}")
+    place = placement(builder, None)
+    tags = [*cloud.specification("network-interface"), volume_tags(cloud, builder)]
+    data = {
+        **common,
+        **template_network(builder, group_ids),
+        **credit_specification(builder, builder.instance_types[0]),
+        **({"Placement": place} if place else {}),
+        "TagSpecifications": tags,
+    }
+    if "UserData" in data:
+        data["UserData"] = b64encode(data["UserData"].encode()).decode()  # RunInstances does that by itself
+    return data
+
+
+def launch_template(cloud: Cloud, builder: Builder, data: Request) -> AbstractContextManager[str]:
+    """Make a launch template for this build; yields its id."""
+    name = f"amibake-{cloud.build}"
+    tags = tag_list({**cloud.tags, **builder.spot_tags})
+
+    def create() -> str:
+        try:
+            made = cloud.ec2.create_launch_template(
+                LaunchTemplateName=name,
+                LaunchTemplateData=data,  # type: ignore[arg-type]  # built from the options, not from literals
+                ClientToken=cloud.build,
+                TagSpecifications=[{"ResourceType": "launch-template", "Tags": tags}],
+            )["LaunchTemplate"]
+        except AmibakeError as error:
+            ours = find() if error.code.endswith(".AlreadyExistsException") else []
+            if not ours:
+                raise
+            return ours[0]
+        return made["LaunchTemplateId"]
+
+    def find() -> list[str]:
+        found = cloud.ec2.describe_launch_templates(Filters=cloud.of_this_build())["LaunchTemplates"]
+        return [template["LaunchTemplateId"] for template in found]
+
+    def release(template_id: str) -> None:
+        delete = partial(cloud.ec2.delete_launch_template, LaunchTemplateId=template_id)
+        remove = partial(until_removed, cloud, f"launch template {template_id} to go", delete)
+        by_hand = cloud.command("delete-launch-template", "--launch-template-id", template_id)
+        cloud.ledger.release("launch template", template_id, remove, by_hand)
+
+    return resource(cloud, "launch template", create=create, find=find, release=release)
+
+
+def request_spot(cloud: Cloud, builder: Builder, template_id: str, subnet_ids: Sequence[str], fresh: Fresh) -> str:
+    """One spot instance of whichever type and subnet EC2 chooses; answers with its id.
+
+    Raises:
+        NoCapacity: there is none; the message has every type and subnet and EC2's reason.
+    """
+    request = fleet_request(cloud, builder, template_id, subnet_ids)
+    numbers = itertools.count()  # a fleet that failed fails again when it is asked for by the same token
+
+    def ask() -> str:
+        token = f"{cloud.build}-{next(numbers)}"
+        answer = cloud.ec2.create_fleet(**request, ClientToken=token)
+        ids = [one for instance in answer.get("Instances", ()) for one in instance.get("InstanceIds", ())]
+        if not ids:
+            raise _failure(answer.get("Errors", ()))
+        return ids[0]
+
+    try:
+        return fresh.launch(partial(eventually, cloud, ask, "InvalidLaunchTemplateId.NotFound"))
+    except AmibakeError as error:
+        raise refusal(error, key_option="ssh_keypair_name") from error
+
+
+def fleet_request(cloud: Cloud, builder: Builder, template_id: str, subnet_ids: Sequence[str]) -> Request:
+    """The CreateFleet request for one spot instance."""
+    return {
+        "Type": "instant",
+        "TargetCapacitySpecification": {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "spot"},
+        "SpotOptions": {"AllocationStrategy": builder.spot_allocation_strategy or STRATEGY},
+        "LaunchTemplateConfigs": [
+            {
+                "LaunchTemplateSpecification": {"LaunchTemplateId": template_id, "Version": "$Latest"},
+                "Overrides": list(_overrides(builder, subnet_ids)),
+            }
+        ],
+        "TagSpecifications": [
+            {"ResourceType": "fleet", "Tags": tag_list({**cloud.tags, **builder.fleet_tags})},
+            *cloud.specification("instance"),
+        ],
+    }
+
+
+def _overrides(builder: Builder, subnet_ids: Sequence[str]) -> list[Request]:
+    overrides: list[Request] = []
+    for number, instance_type in enumerate(builder.instance_types):
+        for subnet_id in subnet_ids or (None,):
+            wanted = {
+                "InstanceType": instance_type,
+                "SubnetId": subnet_id,
+                "AvailabilityZone": builder.availability_zone if subnet_id is None else None,
+                "MaxPrice": builder.spot_price if builder.spot_price != AUTO else None,
+                "Priority": float(number) if builder.spot_allocation_strategy == BY_PRIORITY else None,
+            }
+            overrides.append({name: value for name, value in wanted.items() if value is not None})
+    return overrides
+
+
+def _failure(errors: Sequence[Any]) -> AmibakeError:
+    """What a fleet without an instance says, as one error: want of room when that is all that is wrong."""
+    tries = [(_what(one), one.get("ErrorCode", ""), one.get("ErrorMessage", "")) for one in errors]
+    if not tries:
+        return AmibakeError("CreateFleet: EC2 has launched nothing and says not why")
+    other = [one for one in tries if not is_for_want_of_room(one[1], one[2])]
+    if not other:
+        return no_capacity(tries)
+    what, code, message = other[0]
+    said = f"CreateFleet: EC2 says {code}: {message} ({what})"
+    error = NotAuthorized(said) if code in ("UnauthorizedOperation", "AuthFailure") else AmibakeError(said)
+    error.code = code
+    return error
+
+
+def _what(error: Any) -> str:
+    tried = error.get("LaunchTemplateAndOverrides", {}).get("Overrides", {})
+    place = tried.get("SubnetId") or tried.get("AvailabilityZone")
+    return f"{tried.get('InstanceType', 'any type')}{f' in {place}' if place else ''}"
