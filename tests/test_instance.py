@@ -51,7 +51,10 @@ def test_everything_that_is_asked_for_reaches_ec2(place: Place, image: amibake.I
     ec2 = place.session.client("ec2")
     ec2.create_key_pair(KeyName="ops")
     group = ec2.create_security_group(GroupName="web", Description="web")["GroupId"]
-    place.session.client("iam").create_instance_profile(InstanceProfileName="web")
+    iam = place.session.client("iam")
+    iam.create_instance_profile(InstanceProfileName="web")
+    iam.create_role(RoleName="web", AssumeRolePolicyDocument="{}")
+    iam.add_role_to_instance_profile(InstanceProfileName="web", RoleName="web")
     subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
     instance = amibake.launch(
         image.id,

@@ -63,5 +63,6 @@ class Fresh:
 
 
 def is_unknown_profile(error: AmibakeError) -> bool:
-    """Whether EC2 says that it knows no such instance profile."""
-    return error.code == "InvalidParameterValue" and "Invalid IAM Instance Profile" in error.message
+    """Whether EC2 says that it knows no such instance profile, or not its role."""
+    said = any(words in error.message for words in ("Invalid IAM Instance Profile", "has no associated IAM Roles"))
+    return error.code == "InvalidParameterValue" and said

@@ -10,6 +10,7 @@ from functools import partial
 
 from amibake.builder import Builder
 from amibake.ec2.cloud import Cloud, tag_list
+from amibake.ec2.refusals import of_an_option
 from amibake.ec2.resource import eventually, resource, until_removed
 from amibake.errors import AmibakeError
 
@@ -17,6 +18,8 @@ UNKNOWN = "NoSuchEntity"
 THERE_ALREADY = ("EntityAlreadyExists", "LimitExceeded")
 """What IAM says when the answer to a first try was lost, and the call repeated: a profile has one role at most."""
 BUSY = ("ConcurrentModification", "DeleteConflict")
+
+_OPTIONS = {"MalformedPolicyDocument": "temporary_iam_instance_profile_policy_document"}
 
 # https://docs.aws.amazon.com/general/latest/gr/rande.html; everywhere else it is amazonaws.com
 _SUFFIXES = {"cn-": "amazonaws.com.cn", "us-iso-": "c2s.ic.gov", "us-isob-": "sc2s.sgov.gov"}
@@ -65,7 +68,7 @@ class _Part:
             eventually(self.cloud, self.make, UNKNOWN)
         except AmibakeError as error:
             if error.code not in THERE_ALREADY or not self._find():
-                raise
+                raise of_an_option(error, _OPTIONS) from error
         return self.name
 
     def _find(self) -> list[str]:

@@ -54,7 +54,7 @@ def no_capacity(tries: Sequence[tuple[str, str, str]]) -> NoCapacity:
 def refusal(error: AmibakeError, *, key_option: str = "key_name") -> AmibakeError:
     """What EC2 refuses of a launch, as the mistake of the option that it is about, where that can be told."""
     if error.code == "InvalidParameterValue":
-        if "iamInstanceProfile" in error.message:
+        if re.search("iam ?instance ?profile", error.message, re.IGNORECASE):
             return of_an_option(error, {error.code: "iam_instance_profile"})
         if re.search("architecture", error.message):
             return of_an_option(error, {error.code: "instance_type"}, "The type has to suit the image's architecture.")

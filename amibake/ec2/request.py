@@ -90,8 +90,7 @@ def placement(builder: Builder, availability_zone: str | None) -> Request:
     """Where in EC2's data centre; empty for wherever EC2 likes."""
     wanted: Request = {"AvailabilityZone": availability_zone}
     if place := builder.placement:
-        # a dedicated host is no matter of the VPC's default
-        tenancy = place.tenancy or ("host" if place.host_id else None)
+        tenancy = place.tenancy or ("host" if place.host_id or place.host_resource_group_arn else None)
         wanted |= {
             "Tenancy": tenancy,
             "HostId": place.host_id,

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from amibake.builder import BlockDevice
 from amibake.ec2.access import security_groups, temporary_key_pair
-from amibake.ec2.cloud import Cloud
+from amibake.ec2.cloud import Cloud, connect
 from amibake.ec2.instance import run_instance
-from amibake.ec2.network import Network
+from amibake.ec2.network import Network, find_network
+from amibake.ec2.profile import temporary_profile
 from amibake.ec2.source import SourceImage, find_source_image
 from amibake.errors import AmibakeError, InvalidOption, NoCapacity, NotAuthorized
 from amibake.interrupts import Interrupted, interruptible
+from amibake.ledger import Ledger
 from amibake.ssh.keys import make_key_pair
 from amibake.strict import StrictEC2
 from amibake.testing.clock import FakeClock
+from tests.account import temporary
 from tests.ec2.support import NOWHERE, Refuse, answers, builder, launched, states, tags, wire
 
 
@@ -246,6 +253,15 @@ def test_where_ec2_says_no_more_which_it_was_what_is_left_is_kept(
     assert "its tag amibake:expires could not be removed" in warning
 
 
+def test_where_ec2_does_not_say_which_it_is_all_are_kept(cloud: Cloud, source: SourceImage, refuse: Refuse) -> None:
+    with launched(cloud, builder(launch_block_device_mappings=[KEPT]), source) as machine:
+        cloud.ec2.terminate_instances(InstanceIds=[machine.id])
+        refuse("describe_instances", "UnauthorizedOperation")
+    assert f"terminate-instances --instance-ids {machine.id}" in cloud.ledger.leftovers[0]
+    (volume,) = cloud.ec2.describe_volumes(Filters=cloud.of_this_build())["Volumes"]
+    assert volume["Size"] == 5
+
+
 def test_any_other_volume_that_outlives_the_builder_is_removed(cloud: Cloud, source: SourceImage) -> None:
     with launched(cloud, builder(launch_block_device_mappings=[KEPT]), source):
         stray = cloud.ec2.create_volume(
@@ -275,9 +291,6 @@ def test_volumes_that_cannot_be_looked_for_or_removed_are_leftovers(
 def test_a_signal_while_it_is_terminated_does_not_leave_its_volumes(
     cloud: Cloud, source: SourceImage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import os
-    import signal
-
     terminate = cloud.ec2._client.terminate_instances  # type: ignore[attr-defined]
 
     def interrupted(**arguments: Any) -> Any:
@@ -289,3 +302,46 @@ def test_a_signal_while_it_is_terminated_does_not_leave_its_volumes(
         cloud.ec2.create_volume(Size=1, AvailabilityZone="us-east-1a", TagSpecifications=cloud.specification("volume"))
     assert states(cloud) == ["terminated"]
     assert cloud.ec2.describe_volumes()["Volumes"] == []
+
+
+@pytest.mark.parametrize("spot", [{}, {"spot_price": "auto"}])
+@pytest.mark.parametrize("when", ["before-call", "after-call"])
+def test_a_signal_at_whatever_call_leaves_nothing(
+    strict: StrictEC2, debian: str, when: str, spot: dict[str, Any]
+) -> None:
+    """Of a builder with a temporary key pair, group and instance profile."""
+    session, calls, interrupted_at = boto3.Session(region_name="us-east-1"), 0, 0
+
+    def count(**_: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == interrupted_at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    session.events.register(f"{when}.ec2", count)
+    session.events.register(f"{when}.iam", count)
+    statement = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    options = builder(temporary_iam_instance_profile_policy_document=policy, **spot)
+    public = make_key_pair("ed25519", comment="test").public
+
+    def launch(cloud: Cloud) -> None:
+        source, network = find_source_image(cloud, debian), find_network(cloud, options)
+        with interruptible(), ExitStack() as temporary_things:
+            name = temporary_things.enter_context(temporary_key_pair(cloud, options, public))
+            groups = temporary_things.enter_context(security_groups(cloud, network))
+            profile = temporary_things.enter_context(temporary_profile(cloud, options))
+            given = {"key_name": name, "group_ids": groups, "profile": profile}
+            temporary_things.enter_context(launched(cloud, options, source, network, **given))
+
+    quiet = boto3.Session(region_name="us-east-1")
+    for interrupted_at in range(1, 100):
+        calls = 0
+        cloud = connect(session, build=f"{interrupted_at:016x}", ledger=Ledger(), seconds=3600)
+        try:
+            launch(cloud)
+            break
+        except KeyboardInterrupt:
+            assert temporary(quiet.client("ec2"), quiet.client("iam")) == set(), interrupted_at
+            assert cloud.ledger.leftovers == [], interrupted_at
+    assert interrupted_at > 15

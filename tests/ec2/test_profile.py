@@ -16,6 +16,7 @@ from amibake.ec2.profile import ec2_principal, temporary_profile
 from amibake.ec2.source import SourceImage, find_source_image
 from amibake.errors import AmibakeError, InvalidOption
 from amibake.events import Created, Event, Removed
+from amibake.strict import StrictEC2
 from amibake.testing.clock import FakeClock
 from tests.account import temporary
 from tests.ec2.support import answers, builder, launched
@@ -183,6 +184,14 @@ def test_what_cannot_be_removed_is_a_leftover_and_the_rest_is_tried_all_the_same
     assert iam.list_instance_profiles()["InstanceProfiles"] == []
 
 
+def test_a_policy_that_iam_does_not_understand_is_the_options_mistake(cloud: Cloud, iam: Any) -> None:
+    empty = builder(temporary_iam_instance_profile_policy_document={"Version": "2012-10-17", "Statement": []})
+    said = r"temporary_iam_instance_profile_policy_document: PutRolePolicy: .*MalformedPolicyDocument"
+    with pytest.raises(InvalidOption, match=said), temporary_profile(cloud, empty):
+        raise AssertionError("not reached")
+    assert (left(cloud, iam), cloud.ledger.leftovers) == (set(), [])
+
+
 @pytest.mark.parametrize(
     ("region", "principal"),
     [
@@ -203,16 +212,30 @@ UNKNOWN = (
 )
 
 
+@pytest.mark.parametrize("spot", [{}, {"spot_price": "auto"}])
 def test_the_builder_waits_until_ec2_knows_the_profile(
-    cloud: Cloud, iam: Any, source: SourceImage, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, iam: Any, source: SourceImage, strict: StrictEC2, clock: FakeClock, spot: dict[str, Any]
 ) -> None:
-    asked = answers(cloud, monkeypatch, "run_instances", *[UNKNOWN] * 10)
-    with temporary_profile(cloud, WANTED) as name, launched(cloud, WANTED, source, profile=name) as machine:
+    strict.profile_delay = 45
+    wanted = builder(temporary_iam_instance_profile_policy_document=POLICY, **spot)
+    with temporary_profile(cloud, wanted) as name, launched(cloud, wanted, source, profile=name) as machine:
         found = machine.describe()
         assert found is not None
         assert found["IamInstanceProfile"]["Arn"].endswith(f"/{NAME}")
-    assert len(asked) == 11
-    assert len({one["ClientToken"] for one in asked}) == 1
+        assert 45 <= clock.now() < 60
+    tokens = {one.params["ClientToken"] for one in strict.requests if one.action == "RunInstances"}
+    assert len(tokens) == (0 if spot else 1)
+    assert (left(cloud, iam), cloud.ledger.leftovers) == (set(), [])
+
+
+def test_a_profile_whose_role_ec2_does_not_know_yet_is_waited_for_too(
+    cloud: Cloud, iam: Any, source: SourceImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = f'IAM Instance Profile "arn:aws:iam::1:instance-profile/{NAME}" has no associated IAM Roles'
+    asked = answers(cloud, monkeypatch, "run_instances", ("InvalidParameterValue", said))
+    with temporary_profile(cloud, WANTED) as name, launched(cloud, WANTED, source, profile=name):
+        pass
+    assert len(asked) == 2
 
 
 def test_it_does_not_wait_for_ever(

@@ -119,7 +119,7 @@ def test_subnet_groups_key_and_profile_reach_the_instance(cloud: Cloud, source: 
     cloud.ec2.create_key_pair(KeyName="mine")
     subnet = cloud.ec2.describe_subnets()["Subnets"][0]["SubnetId"]
     group = cloud.ec2.create_security_group(GroupName="web", Description="web")["GroupId"]
-    cloud.clients.service("iam", "us-east-1").create_instance_profile(InstanceProfileName="web")
+    profile(cloud)
     for public in (None, False):
         options = builder(iam_instance_profile="web", subnet_id=subnet, associate_public_ip_address=public)
         other = another(cloud, f"{public}")
@@ -131,17 +131,58 @@ def test_subnet_groups_key_and_profile_reach_the_instance(cloud: Cloud, source: 
             assert found["IamInstanceProfile"]["Arn"].endswith("/web")
 
 
+def profile(cloud: Cloud) -> str:
+    """An instance profile "web" of the user's; answers with its ARN."""
+    iam = cloud.clients.service("iam", "us-east-1")
+    made = iam.create_instance_profile(InstanceProfileName="web")["InstanceProfile"]
+    iam.create_role(RoleName="web", AssumeRolePolicyDocument="{}")
+    iam.add_role_to_instance_profile(InstanceProfileName="web", RoleName="web")
+    arn: str = made["Arn"]
+    return arn
+
+
 def another(cloud: Cloud, build: str) -> Cloud:
     """Another bake in the same account."""
     return replace(cloud, build=build, tags={**cloud.tags, "amibake:build": build})
 
 
 def test_an_instance_profile_may_be_given_by_its_arn(cloud: Cloud, source: SourceImage) -> None:
-    made = cloud.clients.service("iam", "us-east-1").create_instance_profile(InstanceProfileName="web")
-    calls, arn = wire(cloud, "RunInstances"), made["InstanceProfile"]["Arn"]
+    calls, arn = wire(cloud, "RunInstances"), profile(cloud)
     with launched(cloud, builder(iam_instance_profile=arn), source):
         pass
     assert calls[0]["IamInstanceProfile.Arn"] == arn
+
+
+def test_what_was_asked_for_is_what_ec2_shows(cloud: Cloud, source: SourceImage) -> None:
+    options = builder(
+        placement={"tenancy": "dedicated"},
+        ebs_optimized=True,
+        enable_nitro_enclave=True,
+        enable_unlimited_credits=False,
+        license_specifications=[LICENSE],
+        capacity_reservation_preference="none",
+        availability_zone="us-east-1c",
+        metadata_options={"http_put_response_hop_limit": 2, "instance_metadata_tags": "enabled"},
+        ssh_interface="ipv6",
+        shutdown_behavior="terminate",
+    )
+    with launched(cloud, options, source) as machine:
+        found: Any = machine.describe()
+        assert (found["Placement"]["Tenancy"], found["Placement"]["AvailabilityZone"]) == ("dedicated", "us-east-1c")
+        assert (found["EbsOptimized"], found["EnclaveOptions"]["Enabled"]) == (True, True)
+        assert found["Licenses"] == [{"LicenseConfigurationArn": LICENSE}]
+        assert found["CapacityReservationSpecification"]["CapacityReservationPreference"] == "none"
+        shown = {name: found["MetadataOptions"][name] for name in ("HttpTokens", "HttpPutResponseHopLimit")}
+        assert shown == {"HttpTokens": "required", "HttpPutResponseHopLimit": 2}
+        assert found["MetadataOptions"]["InstanceMetadataTags"] == "enabled"
+        (credits_,) = cloud.ec2.describe_instance_credit_specifications(InstanceIds=[machine.id])[
+            "InstanceCreditSpecifications"
+        ]
+        assert credits_.get("CpuCredits") == "standard"
+        behaviour = cloud.ec2.describe_instance_attribute(
+            InstanceId=machine.id, Attribute="instanceInitiatedShutdownBehavior"
+        )
+        assert behaviour["InstanceInitiatedShutdownBehavior"]["Value"] == "terminate"
 
 
 def test_user_data_is_sent_as_text_or_from_a_file(cloud: Cloud, source: SourceImage, tmp_path: Path) -> None:
