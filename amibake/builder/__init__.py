@@ -138,7 +138,7 @@ def _mistakes(options: Builder) -> Iterator[str]:
     """What is wrong with options taken together, one line for each."""
     yield from access_mistakes(options)
     yield from network_mistakes(options)
-    yield from instance_mistakes(options)
+    yield from instance_mistakes(options, options.instance_types)
     yield from spot_mistakes(options)
     yield from devices_mistakes(options)
     yield from ssh_mistakes(options)
@@ -187,3 +187,5 @@ def _communicator_mistakes(options: Builder) -> Iterator[str]:
                 yield f'{name}: there is no SSH with communicator="none"'
     elif options.disable_stop_instance:
         yield 'disable_stop_instance: only with communicator="none": SSH does not outlive the builder'
+    if options.disable_stop_instance and options.shutdown_behavior == "terminate":
+        yield 'disable_stop_instance: with shutdown_behavior="terminate" nothing would be left to make an image of'

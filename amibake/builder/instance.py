@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
@@ -134,9 +134,8 @@ class Instance(Options):
     """More tags for the builder's volumes; values may hold template expressions."""
 
 
-def instance_mistakes(options: Instance) -> Iterator[str]:
-    """What contradicts itself."""
-    given = options.model_fields_set
+def instance_mistakes(options: Instance, types: Collection[str]) -> Iterator[str]:
+    """What contradicts itself; `types` are the instance types that may be launched."""
     for one, other in (
         ("iam_instance_profile", "temporary_iam_instance_profile_policy_document"),
         ("user_data", "user_data_file"),
@@ -148,8 +147,8 @@ def instance_mistakes(options: Instance) -> Iterator[str]:
     if len(reservations) > 1:
         yield f"{reservations[0]}: give either this or {reservations[1]}"
     unlimited = options.enable_unlimited_credits
-    if unlimited is not None and "instance_type" in given:
-        fixed = [one for one in options.instance_type if one.split(".")[0] not in BURSTABLE]
+    if unlimited is not None:
+        fixed = [one for one in types if one.split(".")[0] not in BURSTABLE]
         if fixed:
             yield f"enable_unlimited_credits: for {', '.join(BURSTABLE)} only, not for {', '.join(fixed)}"
     place = options.placement

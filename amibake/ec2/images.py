@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from amibake.builder.devices import ROOT, BlockDevice
 from amibake.ec2.cloud import Cloud, tag_dict, tag_list
 from amibake.ec2.drafts import Drafts, describe, snapshot_ids
 from amibake.ec2.instance import Machine
+from amibake.ec2.request import image_mappings
 from amibake.ec2.resource import CONSISTENCY, eventually
 from amibake.errors import ImageFailed
 from amibake.image import BUILD, DRAFT, ORIGIN, PUBLISHED, SOURCE_AMI, STATE, Image
@@ -43,7 +43,7 @@ def create_image(cloud: Cloud, drafts: Drafts, machine: Machine, plan: Plan, tag
     """CreateImage from the builder, which is stopped or, if it is a spot instance, sealed and synced; answers with the
     image's id at once, while it is pending. It carries its tags from the beginning."""
     builder = plan.builder
-    mappings = ami_mappings(builder.ami_block_device_mappings, plan.source.root_device, encrypted=builder.encrypt_boot)
+    mappings = image_mappings(builder, plan.source)
 
     more: dict[str, Any] = {"BlockDeviceMappings": mappings} if mappings else {}
 
@@ -62,29 +62,6 @@ def create_image(cloud: Cloud, drafts: Drafts, machine: Machine, plan: Plan, tag
     volumes = len((machine.describe() or {}).get("BlockDeviceMappings", ()))
     left_out = sum(device.no_device for device in builder.ami_block_device_mappings)
     return drafts.make(cloud, create, snapshots=max(volumes - left_out, 0))
-
-
-def ami_mappings(devices: Iterable[BlockDevice], root: str, *, encrypted: bool | None) -> list[dict[str, Any]]:
-    """The BlockDeviceMappings of CreateImage."""
-    return [_mapping(device, root, encrypted=encrypted) for device in devices]
-
-
-def _mapping(device: BlockDevice, root: str, *, encrypted: bool | None) -> dict[str, Any]:
-    name = root if device.device_name == ROOT else device.device_name
-    if device.no_device:
-        return {"DeviceName": name, "NoDevice": ""}
-    if device.virtual_name:
-        return {"DeviceName": name, "VirtualName": device.virtual_name}
-    ebs = {
-        "VolumeSize": device.volume_size,
-        "VolumeType": device.volume_type,
-        "Iops": device.iops,
-        "Throughput": device.throughput,
-        "Encrypted": device.encrypted if device.encrypted is not None else encrypted or None,
-        "SnapshotId": device.snapshot_id,
-        "DeleteOnTermination": device.delete_on_termination,
-    }
-    return {"DeviceName": name, "Ebs": {key: value for key, value in ebs.items() if value is not None}}
 
 
 def wait_until_available(cloud: Cloud, images: Mapping[str, str]) -> dict[str, ImageTypeDef]:

@@ -11,7 +11,7 @@ from amibake.ec2.cloud import Cloud
 from amibake.ec2.names import check_regions, find_taken, rendered
 from amibake.ec2.network import Network, find_network
 from amibake.ec2.replacement import check_taken, provisional
-from amibake.ec2.request import check_devices
+from amibake.ec2.request import check_default_encryption, check_devices
 from amibake.ec2.source import SourceImage, find_source_image
 from amibake.ec2.types import Types, check_architecture, common_architecture, find_types
 from amibake.errors import InvalidOption
@@ -73,6 +73,7 @@ def look_up(cloud: Cloud, builder: Builder) -> Plan:
         found.collect(lambda: check_architecture(types, source))
     if source:
         found.collect(lambda: check_devices(builder, source))
+    found.collect(lambda: check_default_encryption(cloud, builder))
     plan = None
     if source and filled and network:
         plan = found.collect(lambda: make_plan(cloud, filled, source, network))

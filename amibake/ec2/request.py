@@ -171,6 +171,15 @@ def block_device_mappings(builder: Builder, source: SourceImage) -> list[Request
     return list(mappings.values())
 
 
+def image_mappings(builder: Builder, source: SourceImage) -> list[Request]:
+    """What of the image's devices is not as it is on the builder: the BlockDeviceMappings of CreateImage."""
+    basis = {"Encrypted": True} if builder.encrypt_boot else {}
+    return [
+        {"DeviceName": device_name(device, source), **_content(device, basis)}
+        for device in builder.ami_block_device_mappings
+    ]
+
+
 def device_name(device: BlockDevice, source: SourceImage) -> str:
     """What EC2 calls it."""
     return source.root_device if device.device_name == ROOT else device.device_name

@@ -55,7 +55,7 @@ def bake(cloud: LocalCloud, look: Look, **options: Any) -> amibake.Image:
     )
     image: amibake.Image = amibake.bake(
         builder,
-        [look, amibake.File(Path(__file__), "/srv/this.py"), amibake.Shell(inline=["test -s /srv/this.py"])],
+        [look, amibake.File(Path(__file__), "/tmp/this.py"), amibake.Shell(inline=["test -s /tmp/this.py"])],
         session=cloud.session,
     )
     return image

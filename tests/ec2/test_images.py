@@ -190,7 +190,7 @@ def test_a_volume_that_the_image_leaves_out_and_one_that_it_gets(cloud: Cloud, m
 def test_a_snapshot_of_the_users_is_neither_tagged_nor_deleted(cloud: Cloud, machine: Machine) -> None:
     volume = cloud.ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
     theirs = cloud.ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
-    more = {"ami_block_device_mappings": [{"device_name": "sdf", "snapshot_id": theirs}]}
+    more: dict[str, Any] = {"ami_block_device_mappings": [{"device_name": "sdf", "snapshot_id": theirs}]}
     with baking(cloud, machine, **more) as under_way:
         wait_until_available(cloud, {cloud.region: under_way.draft()})
     image = bake(cloud, machine, **more)

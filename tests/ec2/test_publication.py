@@ -20,7 +20,7 @@ from amibake.testing.clock import FakeClock
 from tests.ec2.baking import TAGS, bake, baking
 
 HOME, *COPIES = REGIONS = ("us-east-1", "eu-west-1", "us-west-2")
-EVERYWHERE = {
+EVERYWHERE: dict[str, Any] = {
     "ami_regions": COPIES,
     "ami_users": ["210987654321"],
     "snapshot_users": ["210987654321"],

@@ -331,7 +331,7 @@ IMAGE = SourceImage(
             ["launch_block_device_mappings: /dev/sdb is encrypted in ami-12345678"],
         ),
         (
-            {"encrypt_boot": False, "launch_block_device_mappings": [BlockDevice("root", kms_key_id="k")]},
+            {"encrypt_boot": False, "launch_block_device_mappings": [BlockDevice("root", kms_key_id="alias/k")]},
             ["launch_block_device_mappings: /dev/sda1 has a kms_key_id", "encrypt_boot: False, but /dev/sdb"],
         ),
         (
