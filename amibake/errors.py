@@ -32,6 +32,7 @@ class AmibakeError(Exception):
         build: The id of the bake in which it happened (the value of the `amibake:build` tag), or None.
         leftovers: What that bake could not remove, one line each, with the command that removes it.
         code: EC2's own word for the error ("InvalidAMIName.Duplicate"), or "" where EC2 did not say it.
+        lost: Whether nobody said what became of the call: it may have been done.
     """
 
     exit_code: ClassVar[int] = 1
@@ -43,6 +44,7 @@ class AmibakeError(Exception):
         self.build: str | None = None
         self.leftovers: tuple[str, ...] = ()
         self.code = ""
+        self.lost = False
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message

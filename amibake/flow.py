@@ -79,7 +79,7 @@ def bake(
                     machine = launched.machine
                     machine.wait_until_stopped_by_itself() if builder.disable_stop_instance else machine.stop()
                     machine.prepare_for_image(builder)
-            with ledger.step("make the image"):
+            with ledger.step("make the image"), drafts.pending():
                 draft = create_image(cloud, drafts, launched.machine, plan, tags)
                 images = wait_until_available(cloud, {cloud.region: draft})
             with ledger.step("remove what is temporary"):
@@ -88,10 +88,10 @@ def bake(
             with ledger.step("copy the image"):
                 images |= copy_images(cloud, drafts, images[cloud.region], plan, tags)
         with ledger.step("publish the image"):
-            images = take_names(cloud, drafts, images, plan, tags)
             image = publish(cloud, drafts, {region: images[region] for region in plan.regions}, builder)
+            image = take_names(cloud, image, plan, tags)
             if builder.force_delete_snapshot:
-                delete_old_snapshots(cloud, plan.taken)
+                delete_old_snapshots(cloud, plan.taken, image)
     return replace(image, timings=ledger.timings, warnings=tuple(ledger.warnings), leftovers=tuple(ledger.leftovers))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from amibake._version import __version__
@@ -85,13 +86,13 @@ def clients(session: Session | None, access: Access, *, build: str) -> tuple[Cli
         )
         region = access.region or session.region_name or "us-east-1"
         if access.assume_role is not None:
-            session = _in_role(session, access, build)
+            session = _in_role(session, access, build, region)
         return Clients(session, config), region
     except BotoCoreError as error:
         raise InvalidOption(f"the AWS configuration cannot be used: {error}") from error
 
 
-def _in_role(session: Session, access: Access, build: str) -> Session:
+def _in_role(session: Session, access: Access, build: str, region: str) -> Session:
     """A session in a role, whose credentials are fetched when they are first needed, and again before they expire."""
     import boto3
     import botocore.session
@@ -112,7 +113,8 @@ def _in_role(session: Session, access: Access, build: str) -> Session:
     if source is None:
         raise InvalidOption("assume_role: there are no AWS credentials to take it on with")
     fetcher = AssumeRoleCredentialFetcher(
-        client_creator=session._session.create_client,  # noqa: SLF001 - the fetcher wants botocore's, as boto3 itself does
+        # the fetcher wants botocore's own; the region decides on the partition, and on how far the call has to go
+        client_creator=partial(session._session.create_client, region_name=region),  # noqa: SLF001
         source_credentials=source,
         role_arn=role.role_arn,
         extra_args={name: value for name, value in wanted.items() if value},
@@ -122,4 +124,4 @@ def _in_role(session: Session, access: Access, build: str) -> Session:
     inner._credentials = DeferredRefreshableCredentials(  # type: ignore[attr-defined]  # noqa: SLF001
         method="assume-role", refresh_using=fetcher.fetch_credentials
     )
-    return boto3.Session(botocore_session=inner, region_name=session.region_name)
+    return boto3.Session(botocore_session=inner, region_name=region)

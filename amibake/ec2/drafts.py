@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,10 +33,12 @@ class Draft:
 
 @dataclass
 class Drafts:
-    """All images that a bake has made, and which of them are `published`, by id, with their snapshots."""
+    """All images that a bake has made, and which of them are `published`, by id, with their snapshots, or deregistered
+    again."""
 
     made: list[Draft] = field(default_factory=list)
     published: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    deregistered: set[str] = field(default_factory=set)
 
     def make(self, cloud: Cloud, create: Callable[[], str], *, snapshots: int) -> str:
         """Make an image that is to have so many snapshots; answers with its id at once, while it is pending."""
@@ -52,6 +54,23 @@ class Drafts:
         finally:
             self.made += [Draft(cloud, found, snapshots) for found in ids]
 
+    @contextmanager
+    def pending(self) -> Iterator[None]:
+        """While they are made of a builder that is there: when that fails they are deregistered at once, since a
+        builder whose image is pending is not to be terminated."""
+        try:
+            yield
+        except BaseException:
+            with held():
+                for draft in self.made:
+                    self.deregister(draft)
+            raise
+
+    def deregister(self, draft: Draft) -> None:
+        """Deregister one, once; one that can't be is a leftover."""
+        if draft.id not in self.deregistered and _deregister(draft):
+            self.deregistered.add(draft.id)
+
 
 @contextmanager
 def unless_published() -> Iterator[Drafts]:
@@ -60,21 +79,28 @@ def unless_published() -> Iterator[Drafts]:
     drafts = Drafts()
     try:
         yield drafts
+    except BaseException as error:
+        if drafts.published:
+            error.add_note(f"published nevertheless: {', '.join(drafts.published)}")
+        raise
     finally:
         with held():
-            remove([draft for draft in drafts.made if draft.id not in drafts.published], drafts.published)
+            remove(drafts)
 
 
-def remove(drafts: Collection[Draft], published: Mapping[str, tuple[str, ...]]) -> None:
-    """Deregister all of them, then delete their snapshots, which are found by their tag: a pending image lists none,
-    and for a moment after it was deregistered there may be more of them."""
-    left = list(drafts)
-    spared = {snapshot for kept in published.values() for snapshot in kept}
+def remove(drafts: Drafts) -> None:
+    """Deregister all that are not published, then delete their snapshots, which are found by their tag: a pending image
+    lists none, and for a moment after it was deregistered there may be more of them."""
+    unwanted = [draft for draft in drafts.made if draft.id not in drafts.published]
+    spared = {snapshot for kept in drafts.published.values() for snapshot in kept}
+    left = list(unwanted)
     try:
-        gone = [draft for draft in drafts if _deregister(draft)]
-        for cloud in {draft.cloud.region: draft.cloud for draft in drafts}.values():
-            here = [draft for draft in drafts if draft.cloud.region == cloud.region]
-            if all(draft in gone for draft in here):  # the snapshots of one that is still there can't be told apart
+        for draft in unwanted:
+            drafts.deregister(draft)
+        for cloud in {draft.cloud.region: draft.cloud for draft in unwanted}.values():
+            here = [draft for draft in unwanted if draft.cloud.region == cloud.region]
+            # the snapshots of one that is still there can't be told apart
+            if drafts.deregistered.issuperset(draft.id for draft in here):
                 _delete_snapshots(cloud, spared, expected=max(draft.snapshots for draft in here))
             left = [draft for draft in left if draft not in here]
     except BaseException:
@@ -83,13 +109,18 @@ def remove(drafts: Collection[Draft], published: Mapping[str, tuple[str, ...]]) 
         raise
 
 
-def deregister(cloud: Cloud, image_id: str, *, releasing: bool = True) -> None:
-    """Deregister an image, after taking away its protection against that."""
+def deregister(cloud: Cloud, image_id: str) -> None:
+    """Deregister an image of this bake, after taking away the protection against that which the bake has given it."""
     image = describe(cloud.ec2, image_id)
-    if image and image.get("DeregistrationProtection", "disabled").startswith("enabled"):
+    if image and is_protected(image):
         cloud.ec2.disable_image_deregistration_protection(ImageId=image_id)
     call = partial(cloud.ec2.deregister_image, ImageId=image_id)
-    eventually(cloud, call, "InvalidAMIID.NotFound", releasing=releasing)
+    eventually(cloud, call, "InvalidAMIID.NotFound", releasing=True)
+
+
+def is_protected(image: ImageTypeDef) -> bool:
+    """Whether EC2 refuses to deregister it."""
+    return image.get("DeregistrationProtection", "disabled") != "disabled"
 
 
 def _by_hand(draft: Draft) -> str:
@@ -118,7 +149,7 @@ def _delete_snapshots(cloud: Cloud, spared: Collection[str], *, expected: int) -
     def probe() -> Pending | None:
         found = cloud.ec2.describe_snapshots(OwnerIds=["self"], Filters=cloud.of_this_build())["Snapshots"]
         for snapshot in sorted({one["SnapshotId"] for one in found}.difference(spared, done)):
-            _delete_snapshot(cloud, snapshot)
+            delete_snapshot(cloud, snapshot)
             done.add(snapshot)
         return None if len(done) >= expected else Pending(f"{len(done)} of {expected}")
 
@@ -135,7 +166,8 @@ def _delete_snapshots(cloud: Cloud, spared: Collection[str], *, expected: int) -
         )
 
 
-def _delete_snapshot(cloud: Cloud, snapshot: str) -> None:
+def delete_snapshot(cloud: Cloud, snapshot: str) -> None:
+    """Delete one once EC2 lets it; one that can't be deleted is a leftover."""
     delete = partial(cloud.ec2.delete_snapshot, SnapshotId=snapshot)
     cloud.ledger.release(
         "snapshot",

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from amibake.ec2.cloud import Cloud, tag_dict, tag_list
 from amibake.ec2.drafts import Drafts, describe, snapshot_ids
 from amibake.ec2.instance import Machine
-from amibake.ec2.request import image_mappings
+from amibake.ec2.refusals import of_an_option
+from amibake.ec2.request import device_name, image_mappings
 from amibake.ec2.resource import CONSISTENCY, eventually
-from amibake.errors import ImageFailed
+from amibake.errors import AmibakeError, ImageFailed
 from amibake.image import BUILD, DRAFT, ORIGIN, PUBLISHED, SOURCE_AMI, STATE, Image
 from amibake.waiting import Deadline, Pending, wait_for
 
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import ImageTypeDef
 
     from amibake.ec2.lookup import Plan
+
+
+_OPTIONS = {
+    "InvalidAMIName.Duplicate": "ami_name",
+    "InvalidBlockDeviceMapping": "ami_block_device_mappings",
+    "InvalidSnapshot.NotFound": "ami_block_device_mappings",
+}
+"""EC2's words for what an option got wrong."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +41,15 @@ class DraftTags:
     snapshot: Mapping[str, str]
     home: str
 
-    def of(self, *, kept: bool, kinds: Iterable[Literal["image", "snapshot"]] = ("image", "snapshot")) -> Any:
+    def published(self) -> Any:
+        """The TagSpecifications of a call that registers an image which is published already."""
+        return [{"ResourceType": "image", "Tags": tag_list({**self.image, BUILD: self.cloud.build, STATE: PUBLISHED})}]
+
+    def of(self, *, kept: bool) -> Any:
         """The TagSpecifications of a call that makes an image; without a home for one that is not to be `kept`."""
         marks = {**self.cloud.marks, STATE: DRAFT, **({ORIGIN: f"{self.home}/{self.cloud.build}"} if kept else {})}
         tags = {"image": self.image, "snapshot": self.snapshot}
-        return [{"ResourceType": kind, "Tags": tag_list({**tags[kind], **marks})} for kind in kinds]
+        return [{"ResourceType": kind, "Tags": tag_list({**each, **marks})} for kind, each in tags.items()]
 
 
 def create_image(cloud: Cloud, drafts: Drafts, machine: Machine, plan: Plan, tags: DraftTags) -> str:
@@ -57,11 +70,14 @@ def create_image(cloud: Cloud, drafts: Drafts, machine: Machine, plan: Plan, tag
             TagSpecifications=tags.of(kept=cloud.region in plan.regions),
             **more,
         )
-        return eventually(cloud, ask, "InvalidInstanceID.NotFound")["ImageId"]
+        try:
+            return eventually(cloud, ask, "InvalidInstanceID.NotFound")["ImageId"]
+        except AmibakeError as error:
+            raise of_an_option(error, _OPTIONS) from error
 
-    volumes = len((machine.describe() or {}).get("BlockDeviceMappings", ()))
-    left_out = sum(device.no_device for device in builder.ami_block_device_mappings)
-    return drafts.make(cloud, create, snapshots=max(volumes - left_out, 0))
+    attached = {one.get("DeviceName") for one in (machine.describe() or {}).get("BlockDeviceMappings", ())}
+    left_out = {device_name(one, plan.source) for one in builder.ami_block_device_mappings if one.no_device}
+    return drafts.make(cloud, create, snapshots=len(attached - left_out))
 
 
 def wait_until_available(cloud: Cloud, images: Mapping[str, str]) -> dict[str, ImageTypeDef]:
@@ -71,13 +87,13 @@ def wait_until_available(cloud: Cloud, images: Mapping[str, str]) -> dict[str, I
         ImageFailed: EC2 could not make one, and the message has EC2's reason; or it has vanished.
         WaitTimeout: the bake's time is up.
     """
-    known = Deadline(CONSISTENCY)
+    unknown: dict[str, Deadline] = {}
     done: dict[str, ImageTypeDef] = {}
 
     def probe() -> dict[str, ImageTypeDef] | Pending:
         states = []
         for region in [region for region in images if region not in done]:
-            found = _state(cloud.elsewhere(region), images[region], known)
+            found = _state(cloud.elsewhere(region), images[region], unknown)
             if isinstance(found, Pending):
                 states.append(f"{region}: {found.seen}" if len(images) > 1 else found.seen)
             else:
@@ -88,12 +104,14 @@ def wait_until_available(cloud: Cloud, images: Mapping[str, str]) -> dict[str, I
     return wait_for(f"{what} to be available", probe, deadline=cloud.deadline, emit=cloud.ledger.emit)
 
 
-def _state(cloud: Cloud, image_id: str, known: Deadline) -> ImageTypeDef | Pending:
+def _state(cloud: Cloud, image_id: str, unknown: dict[str, Deadline]) -> ImageTypeDef | Pending:
+    """`unknown` has until when each image that EC2 does not know is believed in."""
     image = describe(cloud.ec2, image_id)
     if image is None:
-        if known.remaining() <= 0:
+        if unknown.setdefault(image_id, Deadline(CONSISTENCY)).remaining() <= 0:
             raise ImageFailed(f"image {image_id} has vanished while it was being made")
         return Pending("unknown")
+    unknown.pop(image_id, None)
     state = image["State"]
     if state in ("failed", "error", "invalid", "deregistered"):
         reason = image.get("StateReason", {}).get("Message", "no reason given")

@@ -9,17 +9,21 @@ the others follow.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from amibake import waiting
 from amibake.builder import Builder
 from amibake.ec2.cloud import Cloud, tag_dict, tag_list
 from amibake.ec2.drafts import Drafts, describe, snapshot_ids
 from amibake.ec2.images import DraftTags, as_image, wait_until_available
-from amibake.ec2.resource import eventually
-from amibake.errors import AmibakeError
+from amibake.ec2.refusals import of_an_option
+from amibake.ec2.resource import CONSISTENCY, eventually
+from amibake.errors import AmibakeError, WaitTimeout
 from amibake.image import EXPIRES, ORIGIN, PUBLISHED, STATE, Image
 from amibake.interrupts import held
+from amibake.waiting import Deadline, Pending, wait_for
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import ImageTypeDef
@@ -64,26 +68,50 @@ def _copy_request(cloud: Cloud, image: ImageTypeDef, plan: Plan, tags: DraftTags
 
 
 def _copy(cloud: Cloud, drafts: Drafts, request: dict[str, Any], image: ImageTypeDef) -> str:
-    return drafts.make(cloud, lambda: cloud.ec2.copy_image(**request)["ImageId"], snapshots=len(snapshot_ids(image)))
+    def create() -> str:
+        try:
+            return cloud.ec2.copy_image(**request)["ImageId"]
+        except AmibakeError as error:
+            raise of_an_option(error, {"InvalidAMIName.Duplicate": "ami_name"}) from error
+
+    return drafts.make(cloud, create, snapshots=len(snapshot_ids(image)))
 
 
 def publish(cloud: Cloud, drafts: Drafts, images: Mapping[str, ImageTypeDef], builder: Builder) -> Image:
     """Share and protect the images, {region: image} with their home first, then mark them as published: from that
     call on nothing of ours removes them again."""
-    steps = (_share, _demand, _deprecate, _protect)
-    for step in steps:
+    moment = deprecation(builder)
+    for step in (share, demand, partial(deprecate, moment=moment), _protect_drafts):
         for region, image in images.items():
             step(cloud.elsewhere(region), image, builder)
     home = next(iter(images))
+    published = {image["ImageId"]: snapshot_ids(image) for image in images.values()}
     with held():
-        _decide(cloud.elsewhere(home), images[home], builder)
-        drafts.published.update({image["ImageId"]: snapshot_ids(image) for image in images.values()})
-    for region, image in images.items():
-        _finish(cloud.elsewhere(region), image, builder, is_home=region == home)
+        try:
+            _decide(cloud.elsewhere(home), images[home], builder)
+        except BaseException as error:
+            if isinstance(error, AmibakeError) and not error.lost and error.code:
+                raise  # EC2 has said no
+            if _may_be_decided(cloud.elsewhere(home), images[home]):
+                drafts.published.update(published)
+            raise
+        drafts.published.update(published)
+        for region, image in images.items():
+            _finish(cloud.elsewhere(region), image, builder, is_home=region == home)
+            if builder.deregistration_protection.with_cooldown:
+                _protect_published(cloud.elsewhere(region), image, builder)
     return as_image({region: _marked(image) for region, image in images.items()}, home)
 
 
-def _share(cloud: Cloud, image: ImageTypeDef, builder: Builder) -> None:
+def deprecation(builder: Builder) -> datetime | None:
+    """When images count as deprecated that are published now."""
+    if builder.deprecate_after is None:
+        return builder.deprecate_at
+    return datetime.fromtimestamp(waiting.clock.epoch(), UTC) + builder.deprecate_after
+
+
+def share(cloud: Cloud, image: ImageTypeDef, builder: Builder) -> None:
+    """Say who may launch the image, and who may make volumes of its snapshots."""
     permissions = _permissions(
         UserId=builder.ami_users,
         Group=builder.ami_groups,
@@ -106,18 +134,34 @@ def _permissions(**wanted: tuple[str, ...]) -> list[Any]:
     return [{kind: value} for kind, values in wanted.items() for value in values]
 
 
-def _demand(cloud: Cloud, image: ImageTypeDef, builder: Builder) -> None:
+def demand(cloud: Cloud, image: ImageTypeDef, builder: Builder) -> None:
+    """Say what the image demands of its instances."""
     if builder.imds_support is not None:
         _modify(cloud, image, ImdsSupport={"Value": builder.imds_support})
 
 
-def _deprecate(cloud: Cloud, image: ImageTypeDef, builder: Builder) -> None:
-    if builder.deprecate_at is not None:
-        call = partial(cloud.ec2.enable_image_deprecation, ImageId=image["ImageId"], DeprecateAt=builder.deprecate_at)
+def deprecate(cloud: Cloud, image: ImageTypeDef, _builder: Builder, *, moment: datetime | None) -> None:
+    """Say from when on the image counts as deprecated."""
+    if moment is not None:
+        call = partial(cloud.ec2.enable_image_deprecation, ImageId=image["ImageId"], DeprecateAt=moment)
         eventually(cloud, call, *_JUST_MADE)
 
 
-def _protect(cloud: Cloud, image: ImageTypeDef, builder: Builder) -> None:
+def _protect_drafts(cloud: Cloud, image: ImageTypeDef, builder: Builder) -> None:
+    """Not with a cooldown: a draft that has that could not be removed for a day."""
+    if not builder.deregistration_protection.with_cooldown:
+        protect(cloud, image, builder)
+
+
+def _protect_published(cloud: Cloud, image: ImageTypeDef, builder: Builder) -> None:
+    try:
+        protect(cloud, image, builder)
+    except AmibakeError as error:
+        cloud.ledger.warn(f"{image['ImageId']} in {cloud.region} is not protected: {error.message}")
+
+
+def protect(cloud: Cloud, image: ImageTypeDef, builder: Builder) -> None:
+    """Protect the image against being deregistered, where that is wanted."""
     wanted = builder.deregistration_protection
     if wanted.enabled:
         call = partial(
@@ -129,27 +173,65 @@ def _protect(cloud: Cloud, image: ImageTypeDef, builder: Builder) -> None:
 
 
 def _modify(cloud: Cloud, image: ImageTypeDef, **attribute: Any) -> None:
-    eventually(cloud, partial(cloud.ec2.modify_image_attribute, ImageId=image["ImageId"], **attribute), *_JUST_MADE)
+    call = partial(cloud.ec2.modify_image_attribute, ImageId=image["ImageId"], **attribute)
+    try:
+        eventually(cloud, call, *_JUST_MADE)
+    except AmibakeError as error:
+        raise of_an_option(error, {"InvalidAMIAttributeItemValue": "ami_users"}) from error
 
 
 def _decide(cloud: Cloud, image: ImageTypeDef, builder: Builder) -> None:
+    """The call that publishes; repeated while nobody says what became of it, which does no harm."""
+
+    def call() -> Pending | None:
+        try:
+            _tag_as_published(cloud, image, builder)
+        except AmibakeError as error:
+            if not error.lost:
+                raise
+            last[:] = [error]
+            return Pending(error.message)
+        return None
+
+    last: list[AmibakeError] = []
+    deadline = Deadline(CONSISTENCY, within=cloud.deadline)
     try:
-        _tag_as_published(cloud, image, builder)
+        wait_for(f"image {image['ImageId']} to be published", call, deadline=deadline, emit=cloud.ledger.emit)
+    except WaitTimeout:
+        if not _is_decided(cloud, image):
+            raise last[0] from None
+
+
+def _is_decided(cloud: Cloud, image: ImageTypeDef) -> bool:
+    found = describe(cloud.ec2, image["ImageId"])
+    return found is not None and tag_dict(found.get("Tags")).get(STATE) == PUBLISHED
+
+
+def _may_be_decided(cloud: Cloud, image: ImageTypeDef) -> bool:
+    """What is published is never removed, so what perhaps is stays, and somebody has to look."""
+    try:
+        return _is_decided(cloud, image)
     except AmibakeError as error:
-        # Where the answer was lost the tag may be there: then the images count, and must not be taken away again.
-        found = None if error.code else describe(cloud.ec2, image["ImageId"])
-        if found is None or tag_dict(found.get("Tags")).get(STATE) != PUBLISHED:
-            raise
+        command = cloud.command("describe-images", "--image-ids", image["ImageId"])
+        cloud.ledger.left(f"perhaps image {image['ImageId']}, published or not ({error.message})", command)
+        return True
 
 
 def _finish(cloud: Cloud, image: ImageTypeDef, builder: Builder, *, is_home: bool) -> None:
     """Turn the tags of a draft into those of a published image."""
+    resources = [*_own_snapshots(image, builder), image["ImageId"]]
     try:
         if not is_home:
             _tag_as_published(cloud, image, builder)
-        cloud.ec2.delete_tags(
-            Resources=[*_own_snapshots(image, builder), image["ImageId"]], Tags=[{"Key": EXPIRES}, {"Key": ORIGIN}]
+    except AmibakeError as error:
+        tag = cloud.command("create-tags", "--resources", *resources, "--tags", f"Key={STATE},Value={PUBLISHED}")
+        cloud.ledger.warn(
+            f"{image['ImageId']} in {cloud.region} is published, as its origin says, but could not be marked so "
+            f"({error.message}); mark it with: {tag}"
         )
+        return
+    try:
+        cloud.ec2.delete_tags(Resources=resources, Tags=[{"Key": EXPIRES}, {"Key": ORIGIN}])
     except AmibakeError as error:
         cloud.ledger.warn(f"the tags of a draft stay on {image['ImageId']} in {cloud.region}: {error.message}")
 

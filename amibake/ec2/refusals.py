@@ -71,23 +71,30 @@ class Translating:
 
     def _ours(self, method: str, error: ClientError | BotoCoreError) -> AmibakeError:
         call = "".join(word.capitalize() for word in method.split("_"))
+        ours: AmibakeError
         if not isinstance(error, ClientError):
             if isinstance(error, _NO_CREDENTIALS):
                 return NotAuthorized(
                     f"{call}: there are no AWS credentials: {error}",
                     hint="Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or pass session=.",
                 )
-            return AmibakeError(f"{call} could not be called: {error}")
+            ours = AmibakeError(f"{call} could not be called: {error}")
+            ours.lost = True
+            return ours
         code, message = error.response["Error"].get("Code", "?"), error.response["Error"].get("Message", "")
         said = f"{call}: {self._service.upper()} says {code}: {message}"
-        ours: AmibakeError
-        if code in _NOT_AUTHORIZED:
+        if error.operation_name == "AssumeRole":
+            hint = "The credentials need the permission sts:AssumeRole, and the role has to trust them."
+            ours = NotAuthorized(f"assume_role: STS says {code}: {message}", hint=hint)
+        elif code in _NOT_AUTHORIZED:
             ours = self._not_authorized(call, code, message)
         elif code in NO_CAPACITY:
             ours = NoCapacity(said, hint="Try another instance type, subnet or time.")
         else:
             ours = AmibakeError(said)
         ours.code = code
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        ours.lost = status >= 500 and code not in NO_CAPACITY
         return ours
 
     def _not_authorized(self, call: str, code: str, message: str) -> NotAuthorized:

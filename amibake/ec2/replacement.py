@@ -1,24 +1,29 @@
-"""Taking a name from an image that has it (force_deregister), once the new one is complete.
+"""Taking a name from an image that has it (force_deregister), once the new one is published.
 
-Names are unique in an account and region and can't be changed. So the new image is made under a provisional name, and
-once it is there the old one is deregistered and the new one's snapshots are registered under the name, at once: there
-is no moment in which the disk of either is not kept by an image or as a snapshot.
+Names are unique in an account and region and can't be changed. So the new image is made, and published, under a
+provisional name. Only then the old one is deregistered, and the new one's snapshots are registered under the name: that
+takes a moment. Whatever goes wrong on the way, the published image stays, with the provisional name: nothing is lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from amibake.builder import Builder
-from amibake.ec2.cloud import Cloud
-from amibake.ec2.drafts import Drafts, deregister, snapshot_ids
+from amibake.ec2.cloud import Cloud, tag_dict
+from amibake.ec2.drafts import delete_snapshot, deregister, describe, is_protected, snapshot_ids
 from amibake.ec2.images import DraftTags, wait_until_available
-from amibake.ec2.resource import until_removed
+from amibake.ec2.names import find_taken
+from amibake.ec2.publication import demand, deprecate, deprecation, protect, share
+from amibake.ec2.resource import eventually
 from amibake.ec2.source import SourceImage
 from amibake.errors import AmibakeError, InvalidOption
 from amibake.events import Removed
+from amibake.image import BUILD, Image
+from amibake.interrupts import held
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import ImageTypeDef
@@ -31,6 +36,8 @@ _KEPT = (
     "Description",
     "EnaSupport",
     "ImdsSupport",
+    "KernelId",
+    "RamdiskId",
     "RootDeviceName",
     "SriovNetSupport",
     "TpmSupport",
@@ -57,7 +64,7 @@ def check_taken(builder: Builder, source: SourceImage, taken: Mapping[str, Image
     mistakes = [
         f"force_deregister: {image['ImageId']} in {region} is protected against deregistration"
         for region, image in taken.items()
-        if image.get("DeregistrationProtection", "disabled") != "disabled"
+        if is_protected(image)
     ]
     if source.is_billed:
         mistakes.append(
@@ -68,57 +75,82 @@ def check_taken(builder: Builder, source: SourceImage, taken: Mapping[str, Image
         raise InvalidOption(*mistakes)
 
 
-def take_names(
-    cloud: Cloud, drafts: Drafts, images: Mapping[str, ImageTypeDef], plan: Plan, tags: DraftTags
-) -> dict[str, ImageTypeDef]:
-    """The images, {region: image}, with those whose name was taken exchanged for ones that have it."""
-    current, freed = dict(images), list[str]()
+def take_names(cloud: Cloud, published: Image, plan: Plan, tags: DraftTags) -> Image:
+    """The published image, with those of its region exchanged for ones with the name that others had."""
+    image = published
+    for region, old in plan.taken.items():
+        here = cloud.elsewhere(region)
+        try:
+            with held():
+                image = _exchanged(here, image, old, plan.builder, tags)
+        except AmibakeError as error:
+            here.ledger.warn(
+                f"{image.ids[region]} in {region} is published as {plan.names[region]!r}, since the name "
+                f"{plan.builder.ami_name!r} could not be taken from {old['ImageId']}: {error.message}"
+            )
+    return image
+
+
+def _exchanged(cloud: Cloud, image: Image, old: ImageTypeDef, builder: Builder, tags: DraftTags) -> Image:
+    """The image with another one in this region, of the same snapshots and with the name."""
+    region, ours = cloud.region, describe(cloud.ec2, image.ids[cloud.region])
+    current = describe(cloud.ec2, old["ImageId"])
+    if ours is None or (current is not None and is_protected(current)):
+        raise AmibakeError("it has been protected meanwhile" if ours else "the new image is not to be seen")
+    if current is not None:
+        eventually(cloud, partial(cloud.ec2.deregister_image, ImageId=old["ImageId"]), "InvalidAMIID.NotFound")
+        cloud.ledger.emit(Removed("image", old["ImageId"]))
+    named = wait_until_available(cloud, {region: _register(cloud, ours, builder, tags)})[region]
     try:
-        for region, old in plan.taken.items():
-            here = cloud.elsewhere(region)
-            deregister(here, old["ImageId"], releasing=False)
-            cloud.ledger.emit(Removed("image", old["ImageId"]))
-            freed.append(f"{old['ImageId']} in {region}, whose snapshots are {', '.join(snapshot_ids(old))}")
-            made = _register(here, drafts, images[region], plan.builder.ami_name, tags)
-            current |= wait_until_available(cloud, {region: made})
-            deregister(here, images[region]["ImageId"], releasing=False)
-            drafts.made[:] = [draft for draft in drafts.made if draft.id != images[region]["ImageId"]]
-    except AmibakeError as error:
-        if freed:
-            error.hint = "\n".join(filter(None, [error.hint, *(f"Deregistered before: {image}" for image in freed)]))
+        for step in (share, demand, partial(deprecate, moment=deprecation(builder)), protect):
+            step(cloud, named, builder)
+    except AmibakeError:
+        deregister(cloud, named["ImageId"])
         raise
-    return current
+    deregister(cloud, ours["ImageId"])
+    cloud.ledger.emit(Removed("image", ours["ImageId"]))
+    ids = {**image.ids, region: named["ImageId"]}
+    return replace(image, ids=ids, id=ids[image.region], name=builder.ami_name)
 
 
-def _register(cloud: Cloud, drafts: Drafts, image: ImageTypeDef, name: str, tags: DraftTags) -> str:
+def _register(cloud: Cloud, image: ImageTypeDef, builder: Builder, tags: DraftTags) -> str:
     facts: Mapping[str, Any] = image
     mappings: list[Any] = []
     for one in image.get("BlockDeviceMappings", []):
         ebs: Mapping[str, Any] = one.get("Ebs", {})
-        kept = {key: ebs[key] for key in _KEPT_OF_EBS if ebs.get(key) is not None}
-        mappings.append(
-            {**{key: value for key, value in one.items() if key != "Ebs"}, **({"Ebs": kept} if kept else {})}
-        )
-    request = {key: facts[key] for key in _KEPT if facts.get(key)}
-    register = partial(
-        cloud.ec2.register_image,
-        Name=name,
-        BlockDeviceMappings=mappings,
-        TagSpecifications=tags.of(kept=True, kinds=("image",)),
-        **request,
-    )
-    return drafts.make(cloud, lambda: register()["ImageId"], snapshots=len(snapshot_ids(image)))
+        wanted = (*_KEPT_OF_EBS, *(() if ebs.get("SnapshotId") else ("Encrypted",)))  # a snapshot says it by itself
+        kept = {key: ebs[key] for key in wanted if ebs.get(key) is not None}
+        rest = {key: value for key, value in one.items() if key != "Ebs"}
+        mappings.append({**rest, **({"Ebs": kept} if kept else {})})
+    try:
+        return cloud.ec2.register_image(
+            Name=builder.ami_name,
+            BlockDeviceMappings=mappings,
+            TagSpecifications=tags.published(),
+            **{key: facts[key] for key in _KEPT if facts.get(key)},
+        )["ImageId"]
+    except AmibakeError as error:
+        named = find_taken(cloud, builder.ami_name, [cloud.region]).get(cloud.region) if error.lost else None
+        if named is None or tag_dict(named.get("Tags")).get(BUILD) != cloud.build:
+            raise
+        return named["ImageId"]
 
 
-def delete_old_snapshots(cloud: Cloud, taken: Mapping[str, ImageTypeDef]) -> None:
-    """The snapshots of images that have made way; what can't be deleted is a leftover."""
+def delete_old_snapshots(cloud: Cloud, taken: Mapping[str, ImageTypeDef], image: Image) -> None:
+    """The snapshots that were made for images which have made way, but no others that they list; what can't be deleted
+    is a leftover."""
     for region, old in taken.items():
         here = cloud.elsewhere(region)
-        for snapshot in snapshot_ids(old):
-            delete = partial(here.ec2.delete_snapshot, SnapshotId=snapshot)
-            cloud.ledger.release(
-                "snapshot",
-                snapshot,
-                partial(until_removed, here, f"snapshot {snapshot} to be free", delete, "InvalidSnapshot.InUse"),
-                here.command("delete-snapshot", "--snapshot-id", snapshot),
-            )
+        if describe(here.ec2, old["ImageId"]) is not None:
+            continue  # it has not made way
+        build = tag_dict(old.get("Tags")).get(BUILD)
+        listed = sorted(set(snapshot_ids(old)) - set(image.snapshots[region]))
+        found = (
+            here.ec2.describe_snapshots(Filters=[{"Name": "snapshot-id", "Values": listed}])["Snapshots"]
+            if listed
+            else []
+        )
+        for one in found:
+            theirs = build is not None and tag_dict(one.get("Tags")).get(BUILD) == build
+            if theirs or old["ImageId"] in one.get("Description", ""):  # "Created by CreateImage(i-…) for ami-…"
+                delete_snapshot(here, one["SnapshotId"])

@@ -14,9 +14,6 @@ from amibake.waiting import Deadline, Pending, wait_for
 
 T = TypeVar("T")
 
-_UNKNOWN = ("", "InternalError", "InternalFailure", "RequestTimeout", "ServiceUnavailable", "Unavailable")
-"""No answer at all, and answers that do not say whether the call was done."""
-
 CONSISTENCY = 30.0
 """Seconds for which EC2 may not know yet what it has just made."""
 
@@ -54,7 +51,7 @@ def make(cloud: Cloud, kind: str, *, create: Callable[[], str], find: Callable[[
             ids.extend(made)
         cloud.ledger.created(kind, made[0])
     except AmibakeError as error:
-        if not made and error.code in _UNKNOWN:  # EC2 has not said no, so there may be one
+        if not made and error.lost:  # EC2 has not said no, so there may be one
             _find(cloud, kind, find, ids)
         raise
     except BaseException:

@@ -39,11 +39,12 @@ class Baking:
         here = self.cloud.region
         images = wait_until_available(self.cloud, {here: self.draft()})
         images |= copy_images(self.cloud, self.drafts, images[here], self.plan, self.tags)
-        images = take_names(self.cloud, self.drafts, images, self.plan, self.tags)
         wanted = {region: images[region] for region in self.plan.regions}
-        image = publish(self.cloud, self.drafts, wanted, self.plan.builder)
+        image = take_names(
+            self.cloud, publish(self.cloud, self.drafts, wanted, self.plan.builder), self.plan, self.tags
+        )
         if self.plan.builder.force_delete_snapshot:
-            delete_old_snapshots(self.cloud, self.plan.taken)
+            delete_old_snapshots(self.cloud, self.plan.taken, image)
         return image
 
 
