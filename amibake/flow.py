@@ -100,10 +100,10 @@ def _launch(cloud: ec2.Cloud, plan: Plan, temporary: ExitStack) -> Launched:
     builder, keep = plan.builder, temporary.enter_context
     cloud = cloud.tagged({NAME: "amibake builder", **builder.run_tags, **({APP: builder.app} if builder.app else {})})
     key = temporary_key(builder, comment=f"amibake {cloud.build}")
+    route = keep(route_to(cloud, builder))  # a bastion that does not work is known before anything is made
     key_name = keep(temporary_key_pair(cloud, builder, key.public)) if key else builder.ssh_keypair_name
     groups = keep(security_groups(cloud, plan.network))
     profile = keep(temporary_profile(cloud, builder))
-    route = keep(route_to(builder))
     machine = keep(
         builder_instance(
             cloud, builder, plan.source, plan.network, key_name=key_name, group_ids=groups, profile=profile

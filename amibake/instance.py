@@ -13,7 +13,8 @@ from amibake.builder.access import Access
 from amibake.builder.source import AMI_ID
 from amibake.ec2 import cloud as ec2
 from amibake.ec2.images import find_by_id
-from amibake.ec2.instance import Machine, Request, network_placement, terminated
+from amibake.ec2.instance import Machine, terminated
+from amibake.ec2.request import Request, network_placement
 from amibake.errors import InvalidOption
 from amibake.events import Emit
 from amibake.image import APP, BUILD, NAME, NODE_ENV, STAGE, Image

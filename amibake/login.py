@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,12 +64,24 @@ def temporary_key(builder: Builder, comment: str) -> KeyPair | None:
     return make_key_pair(builder.temporary_key_pair_type, comment, builder.temporary_key_pair_bits or 2048)
 
 
-def route_to(builder: Builder) -> AbstractContextManager[Route]:
-    """The way to the builder: direct, through a bastion, or by the user's command."""
+@contextmanager
+def route_to(cloud: Cloud, builder: Builder) -> Iterator[Route]:
+    """The way to the builder: direct, through a bastion, or by the user's command.
+
+    Raises:
+        SSHTimeout, AuthenticationFailed: the bastion can't be used.
+    """
     if builder.ssh_proxy_command is not None:
-        return nullcontext(ProxyCommand(builder.ssh_proxy_command))
-    if builder.ssh_bastion_host is None:
-        return nullcontext(Direct())
+        yield ProxyCommand(builder.ssh_proxy_command)
+    elif builder.ssh_bastion_host is None:
+        yield Direct()
+    else:
+        with _bastion(builder, builder.ssh_bastion_host) as bastion:
+            bastion.reach(deadline=cloud.deadline, emit=cloud.ledger.emit)
+            yield bastion
+
+
+def _bastion(builder: Builder, host: str) -> Bastion:
     username = builder.ssh_bastion_username or builder.ssh_username
     key_file = builder.ssh_bastion_private_key_file
     if key_file or builder.ssh_bastion_agent_auth or builder.ssh_bastion_password:
@@ -77,7 +89,7 @@ def route_to(builder: Builder) -> AbstractContextManager[Route]:
         credentials = Credentials(username, key, builder.ssh_bastion_password, builder.ssh_bastion_agent_auth)
     else:
         credentials = Credentials(username, _loaded(builder.ssh_private_key_file, builder.ssh_certificate_file))
-    return Bastion(builder.ssh_bastion_host, builder.ssh_bastion_port, credentials, options=_options(builder))
+    return Bastion(host, builder.ssh_bastion_port, credentials, options=_options(builder))
 
 
 def seen_from(cloud: Cloud, builder: Builder, route: Route, address: str) -> str | None:
@@ -90,7 +102,6 @@ def seen_from(cloud: Cloud, builder: Builder, route: Route, address: str) -> str
     named = builder.temporary_security_group_source_cidrs or builder.temporary_security_group_source_public_ip
     if not isinstance(route, Bastion) or not builder.has_temporary_group or named:
         return None
-    route.reach(deadline=cloud.deadline, emit=cloud.ledger.emit)
     found = route.address_seen(address, deadline=cloud.deadline)
     if found is None:
         raise InvalidOption(

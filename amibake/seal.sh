@@ -14,7 +14,10 @@ if [ "$(id -u)" = 0 ]; then
 else
     as_root() { sudo -n "$@"; }
 fi
-as_root true 2>/dev/null || exit 4
+if ! as_root true 2>/dev/null; then
+    sync # a spot instance is imaged while it runs
+    exit 4
+fi
 
 # shellcheck disable=SC2016 # for the inner shell
 as_root sh -euc '

@@ -28,6 +28,7 @@ def temporary(ec2: EC2Client, iam: Any = None) -> set[str]:
         *(volume["VolumeId"] for volume in ec2.describe_volumes()["Volumes"]),
         *(image["ImageId"] for image in ec2.describe_images(Owners=["self"], Filters=EXPIRING)["Images"]),
         *(one["SnapshotId"] for one in ec2.describe_snapshots(OwnerIds=["self"], Filters=EXPIRING)["Snapshots"]),
+        *(one["FleetId"] for one in ec2.describe_fleets()["Fleets"] if not one["FleetState"].startswith("deleted")),
         *(one["LaunchTemplateId"] for one in ec2.describe_launch_templates()["LaunchTemplates"]),
         *(ours - listed),
         *(_of_iam(iam) if iam else ()),

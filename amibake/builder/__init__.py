@@ -143,10 +143,27 @@ def _mistakes(options: Builder) -> Iterator[str]:
     yield from devices_mistakes(options)
     yield from ssh_mistakes(options)
     yield from ami_mistakes(options)
-    yield from publication_mistakes(options, encrypt_boot=options.encrypt_boot, kms_key_id=options.kms_key_id)
+    yield from publication_mistakes(
+        options,
+        encrypt_boot=options.encrypt_boot,
+        encrypted=_is_encrypted(options),
+        kms_key_id=_home_key(options),
+    )
     yield from _template_mistakes(options)
     yield from _communicator_mistakes(options)
+    yield from _spot_mistakes(options)
     yield from _mistakes_across_groups(options)
+
+
+def _is_encrypted(options: Builder) -> bool:
+    return bool(options.encrypt_boot or any(device.encrypted for device in options.launch_block_device_mappings))
+
+
+def _home_key(options: Builder) -> str | None:
+    """The key that the image in the build region is encrypted with, as far as the options say."""
+    roots = [device.kms_key_id for device in options.launch_block_device_mappings if device.encrypted is not False]
+    given = [options.kms_key_id, options.region_kms_key_ids.get(options.region or ""), *roots]
+    return next((key for key in given if key), None)
 
 
 def _template_mistakes(options: Builder) -> Iterator[str]:
@@ -161,21 +178,28 @@ def _template_mistakes(options: Builder) -> Iterator[str]:
 
 
 def _mistakes_across_groups(options: Builder) -> Iterator[str]:
-    given = options.model_fields_set
     if options.ssh_interface in ("public_ip", "public_dns") and options.associate_public_ip_address is False:
         yield f'ssh_interface: "{options.ssh_interface}", but associate_public_ip_address is False'
     zone = options.availability_zone
     if zone and options.region and not zone.startswith(options.region):
         yield f"availability_zone: {zone} is not in {options.region}"
+    if options.ssh_bastion_host and options.temporary_security_group_source_public_ip:
+        yield "temporary_security_group_source_public_ip: the builder sees the address of ssh_bastion_host, not ours"
     if options.encrypt_boot is not None:
-        for device in options.launch_block_device_mappings:
-            if device.encrypted is (not options.encrypt_boot):
-                yield f"encrypt_boot: {device.device_name} in launch_block_device_mappings says otherwise"
+        for option in ("launch_block_device_mappings", "ami_block_device_mappings"):
+            for device in getattr(options, option):
+                if device.encrypted is (not options.encrypt_boot):
+                    yield f"encrypt_boot: {device.device_name} in {option} says otherwise"
+
+
+def _spot_mistakes(options: Builder) -> Iterator[str]:
     if options.is_spot:
         reservations = [name for name in Instance.model_fields if name.startswith("capacity_")]
         for name in (*_NOT_FOR_SPOT, *reservations):
-            if name in given and getattr(options, name):
+            if getattr(options, name) != Builder.model_fields[name].default:
                 yield f"{name}: not for a spot builder, which spot_price makes it"
+        if options.communicator == "none":
+            yield "communicator: a spot builder can't be waited for until it has switched itself off"
         if options.placement and options.placement.tenancy == "host":
             yield "placement: a spot builder can't have a dedicated host"
 

@@ -135,8 +135,11 @@ class Publication(Options):
     as a dict [no]."""
 
 
-def publication_mistakes(options: Publication, *, encrypt_boot: bool | None, kms_key_id: str | None) -> Iterator[str]:
-    """What contradicts itself, or what EC2 would refuse once everything else is done."""
+def publication_mistakes(
+    options: Publication, *, encrypt_boot: bool | None, encrypted: bool, kms_key_id: str | None
+) -> Iterator[str]:
+    """What contradicts itself, or what EC2 would refuse once everything else is done. `encrypted` is whether any disk
+    of the image is known to be, `kms_key_id` by which key in the build region."""
     if stray := sorted(options.region_kms_key_ids.keys() - set(options.ami_regions)):
         yield f"region_kms_key_ids: {', '.join(stray)} is not among ami_regions"
     if any(options.region_kms_key_ids.values()) and not encrypt_boot:
@@ -150,7 +153,7 @@ def publication_mistakes(options: Publication, *, encrypt_boot: bool | None, kms
     yield from _deprecation_mistakes(options)
     if options.deregistration_protection.with_cooldown and not options.deregistration_protection.enabled:
         yield "deregistration_protection: with_cooldown needs enabled"
-    if encrypt_boot:
+    if encrypted:
         yield from _sharing_mistakes(options, kms_key_id)
 
 
@@ -169,10 +172,10 @@ def _deprecation_mistakes(options: Publication) -> Iterator[str]:
 def _sharing_mistakes(options: Publication, kms_key_id: str | None) -> Iterator[str]:
     for name in ("ami_groups", "snapshot_groups"):
         if getattr(options, name):
-            yield f"{name}: what is encrypted can't be public: encrypt_boot"
+            yield f"{name}: what is encrypted can't be public: see encrypt_boot"
     shared = [name for name in ("ami_users", "ami_org_arns", "ami_ou_arns", "snapshot_users") if getattr(options, name)]
     keys = {"kms_key_id": kms_key_id or ""} if not options.skip_save_build_region else {}
     keys |= {f"region_kms_key_ids of {name}": options.region_kms_key_ids.get(name, "") for name in options.ami_regions}
     for where, key in keys.items():
         if shared and key in DEFAULT_KEYS:
-            yield f"{shared[0]}: with encrypt_boot nobody else can use the default key: give one as {where}"
+            yield f"{shared[0]}: nobody else can use what is encrypted with the default key: give one as {where}"

@@ -25,6 +25,15 @@ CHECKIP = "https://checkip.amazonaws.com"
 """What tells us our own public address; asked only when the builder has a public one. A seam for tests."""
 
 
+def check_key_name(cloud: Cloud, builder: Builder) -> None:
+    """Raises InvalidOption when the name that the temporary key pair is to have is taken."""
+    name = builder.temporary_key_pair_name
+    if not name or not builder.has_temporary_key:
+        return
+    if cloud.ec2.describe_key_pairs(Filters=[{"Name": "key-name", "Values": [name]}])["KeyPairs"]:
+        raise InvalidOption(f"temporary_key_pair_name: there is a key pair {name} in {cloud.region} already")
+
+
 def temporary_key_pair(cloud: Cloud, builder: Builder, public: str) -> AbstractContextManager[str]:
     """Import the public half of a key pair, under the name that the options give it or one of this build; yields the
     name."""

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Literal
 from amibake.builder import Builder
 from amibake.ec2.cloud import RELEASE, Cloud, missing
 from amibake.ec2.refused import refusal
-from amibake.ec2.request import Request, network_placement
+from amibake.ec2.request import Request
 from amibake.ec2.resource import eventually, resource
 from amibake.errors import AmibakeError, NoCapacity
 from amibake.waiting import Deadline, Pending, wait_for
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
-
-__all__ = ["Interface", "Machine", "Request", "end", "launched", "network_placement", "run_instance", "terminated"]
 
 Interface = Literal["public_ip", "private_ip", "public_dns", "private_dns", "ipv6", "instance_id"]
 """Which of its addresses an instance is reached at; "instance_id" for what finds it by that."""

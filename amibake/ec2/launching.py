@@ -10,12 +10,12 @@ from functools import partial
 from amibake.builder import Builder
 from amibake.ec2.cloud import Cloud
 from amibake.ec2.fresh import Fresh
-from amibake.ec2.instance import Machine, Request, end, launched
+from amibake.ec2.instance import Machine, end, launched
 from amibake.ec2.network import Network
 from amibake.ec2.refused import is_for_want_of_room, no_capacity, refusal
-from amibake.ec2.request import common_request, device_name, instance_request, tokens_are_optional
+from amibake.ec2.request import Request, common_request, device_name, instance_request, tokens_are_optional
 from amibake.ec2.source import SourceImage
-from amibake.ec2.spot import launch_template, request_spot, template_data
+from amibake.ec2.spot import fleets, launch_template, request_spot, template_data
 from amibake.ec2.volumes import remove_volumes, volumes_on
 from amibake.errors import AmibakeError
 from amibake.interrupts import held
@@ -59,8 +59,8 @@ def builder_instance(
     release = partial(_end, cloud, [device_name(one, source) for one in wanted])
     if builder.is_spot:
         data = template_data(cloud, builder, common, group_ids)
-        with launch_template(cloud, builder, data) as template_id:
-            ask = partial(request_spot, cloud, builder, template_id, network.subnet_ids, fresh)
+        with launch_template(cloud, builder, data) as template_id, fleets(cloud) as made:
+            ask = partial(request_spot, cloud, builder, template_id, network.subnet_ids, fresh, made)
             with launched(cloud, ask, release=release) as instance_id:
                 yield Machine(cloud, instance_id, is_spot=True)
     else:

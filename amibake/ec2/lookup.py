@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from amibake.builder import Builder, ImageFilter
+from amibake.ec2.access import check_key_name
 from amibake.ec2.cloud import Cloud
-from amibake.ec2.names import check_regions, find_taken, rendered
+from amibake.ec2.devices import check_default_encryption, check_devices, check_snapshots
+from amibake.ec2.names import find_regions, find_taken, rendered
 from amibake.ec2.network import Network, find_network
 from amibake.ec2.replacement import check_taken, provisional
-from amibake.ec2.request import check_default_encryption, check_devices
 from amibake.ec2.source import SourceImage, find_source_image
 from amibake.ec2.types import Types, check_architecture, common_architecture, find_types
 from amibake.errors import InvalidOption
@@ -64,16 +65,20 @@ def look_up(cloud: Cloud, builder: Builder) -> Plan:
         SourceImageNotFound: there is no such source image.
     """
     found = _Mistakes()
+    builder = found.collect(lambda: _with_home_key(cloud, builder)) or builder
     types = found.collect(lambda: find_types(cloud, builder))
     network = found.collect(lambda: find_network(cloud, builder))
-    found.collect(lambda: check_regions(cloud, builder))
+    regions = found.collect(lambda: find_regions(cloud, builder))
     source = found.collect(lambda: _find_source(cloud, builder, types))
     filled = source and found.collect(lambda: rendered(cloud, builder, source))
     if source and types:
         found.collect(lambda: check_architecture(types, source))
     if source:
         found.collect(lambda: check_devices(builder, source))
-    found.collect(lambda: check_default_encryption(cloud, builder))
+    if regions:
+        found.collect(lambda: check_default_encryption(cloud, builder, regions))
+    found.collect(lambda: check_snapshots(cloud, builder))
+    found.collect(lambda: check_key_name(cloud, builder))
     plan = None
     if source and filled and network:
         plan = found.collect(lambda: make_plan(cloud, filled, source, network))
@@ -85,6 +90,10 @@ def look_up(cloud: Cloud, builder: Builder) -> Plan:
 def make_plan(cloud: Cloud, builder: Builder, source: SourceImage, network: Network) -> Plan:
     """Names that are free, for options without template expressions. Raises InvalidOption when there are none."""
     regions = _regions(builder, cloud.region)
+    if not regions:
+        raise InvalidOption(
+            f"skip_save_build_region: nothing is left, since ami_regions names only {cloud.region}, the build region"
+        )
     taken = find_taken(cloud, builder.ami_name, regions)
     check_taken(builder, source, taken)
     unnamed = {*taken, *({cloud.region} - set(regions))}
@@ -93,6 +102,16 @@ def make_plan(cloud: Cloud, builder: Builder, source: SourceImage, network: Netw
         for region in (cloud.region, *regions)
     }
     return Plan(builder, source, network, cloud.region, regions, names, taken)
+
+
+def _with_home_key(cloud: Cloud, builder: Builder) -> Builder:
+    """A key for the build region may be given among those for the copies."""
+    key = builder.region_kms_key_ids.get(cloud.region)
+    if not key or key == builder.kms_key_id:
+        return builder
+    if builder.kms_key_id is not None:
+        raise InvalidOption(f"kms_key_id: {builder.kms_key_id}, but region_kms_key_ids says {key} for {cloud.region}")
+    return builder.model_copy(update={"kms_key_id": key})
 
 
 def _regions(builder: Builder, build_region: str) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from amibake import template, waiting
@@ -18,14 +17,15 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import ImageTypeDef
 
 MOST_DESCRIPTION = 255
+_OF_IAM = r"[\w\s.:/=+@-]*"
+"""https://docs.aws.amazon.com/IAM/latest/APIReference/API_Tag.html"""
 
 # What goes on one resource together.
 _TOGETHER = (("tags", "snapshot_tags"), ("run_tags", "run_volume_tags"), ("run_tags", "spot_tags", "fleet_tags"))
 
 
 def rendered(cloud: Cloud, builder: Builder, source: SourceImage) -> Builder:
-    """The builder's options with every template expression filled in and every date worked out, all from the same
-    moment.
+    """The builder's options with every template expression filled in, all from the same moment.
 
     Raises:
         InvalidOption: what comes out is not what EC2 takes; all such mistakes in one error.
@@ -53,8 +53,6 @@ def rendered(cloud: Cloud, builder: Builder, source: SourceImage) -> Builder:
     update: dict[str, Any] = {name: fill(name, getattr(builder, name)) for name in TEMPLATES}
     for name in TEMPLATE_TAGS:
         update[name] = {key: fill(name, text) for key, text in getattr(builder, name).items()}
-    if builder.deprecate_after is not None:
-        update["deprecate_at"] = datetime.fromtimestamp(now, UTC) + builder.deprecate_after
     filled = builder.model_copy(update=update)
     mistakes += _mistakes(filled, now)
     if mistakes:
@@ -77,8 +75,12 @@ def _mistakes(builder: Builder, now: float) -> Iterator[str]:
             if mistake := tags_mistake(tags):
                 yield f"{names[end - 1]}: {mistake}"
                 break
-    if builder.deprecate_at is not None and builder.deprecate_at.timestamp() <= now:
-        yield f"deprecate_at: {builder.deprecate_at.isoformat()} has passed"
+    if builder.deprecate_at is not None and builder.deprecate_at.timestamp() <= now + builder.max_build_time:
+        yield f"deprecate_at: {builder.deprecate_at.isoformat()} is before the bake has to be over (max_build_time)"
+    if builder.temporary_iam_instance_profile_policy_document is not None:
+        for key, value in builder.run_tags.items():
+            if not re.fullmatch(_OF_IAM, key + value):
+                yield f"run_tags: {key}: for a temporary profile IAM takes letters, digits, spaces and _.:/=+-@ only"
 
 
 def find_taken(cloud: Cloud, name: str, regions: Iterable[str]) -> dict[str, ImageTypeDef]:
@@ -91,16 +93,20 @@ def _called(cloud: Cloud, name: str) -> ImageTypeDef | None:
     """The account's image of this name. Brackets are looked for by ?, since not every EC2 takes them for what they
     are."""
     pattern = re.sub(r"[\[\]]", "?", name)
-    found = cloud.ec2.describe_images(Owners=["self"], Filters=[{"Name": "name", "Values": [pattern]}])["Images"]
+    found = cloud.ec2.describe_images(
+        Owners=["self"], Filters=[{"Name": "name", "Values": [pattern]}], IncludeDisabled=True
+    )["Images"]
     return next((image for image in found if image.get("Name") == name), None)
 
 
-def check_regions(cloud: Cloud, builder: Builder) -> None:
-    """Raises InvalidOption for a region to copy to that the account does not have."""
-    if not builder.ami_regions:
-        return
+def find_regions(cloud: Cloud, builder: Builder) -> tuple[str, ...]:
+    """All regions of the bake, the build region first. Raises InvalidOption for one to copy to that the account lacks."""
+    regions = tuple(dict.fromkeys((cloud.region, *builder.ami_regions)))
+    if len(regions) == 1:
+        return regions
     enabled = {region.get("RegionName") for region in cloud.ec2.describe_regions()["Regions"]}
     if lacking := [region for region in builder.ami_regions if region not in enabled]:
         raise InvalidOption(
             f"ami_regions: {', '.join(lacking)}: not enabled in this account, or there is no such region"
         )
+    return regions

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from amibake.builder import BlockDevice, Builder
 from amibake.builder.devices import ROOT
-from amibake.builder.instance import BURSTABLE
 from amibake.ec2.cloud import Cloud, tag_list
 from amibake.ec2.source import SourceImage
-from amibake.errors import InvalidOption
 
 Request = dict[str, Any]
 """Arguments of RunInstances."""
@@ -45,7 +42,7 @@ def instance_request(
         "InstanceType": instance_type,
         "InstanceInitiatedShutdownBehavior": builder.shutdown_behavior,
         "TagSpecifications": [*cloud.specification("instance", "network-interface"), volume_tags(cloud, builder)],
-        **credit_specification(builder, instance_type),
+        **credit_specification(builder),
         **({"Placement": place} if place else {}),
         **network_placement(
             subnet_id,
@@ -100,17 +97,12 @@ def placement(builder: Builder, availability_zone: str | None) -> Request:
     return {name: value for name, value in wanted.items() if value is not None}
 
 
-def credit_specification(builder: Builder, instance_type: str) -> Request:
-    """For burstable types only: EC2 refuses it for others."""
+def credit_specification(builder: Builder) -> Request:
+    """For burstable types only, of which the options see to it that there are no others."""
     unlimited = builder.enable_unlimited_credits
-    if unlimited is None or not is_burstable(instance_type):
+    if unlimited is None:
         return {}
     return {"CreditSpecification": {"CpuCredits": "unlimited" if unlimited else "standard"}}
-
-
-def is_burstable(instance_type: str) -> bool:
-    """Whether it has CPU credits."""
-    return instance_type.partition(".")[0] in BURSTABLE
 
 
 def volume_tags(cloud: Cloud, builder: Builder) -> Request:
@@ -173,11 +165,21 @@ def block_device_mappings(builder: Builder, source: SourceImage) -> list[Request
 
 def image_mappings(builder: Builder, source: SourceImage) -> list[Request]:
     """What of the image's devices is not as it is on the builder: the BlockDeviceMappings of CreateImage."""
-    basis = {"Encrypted": True} if builder.encrypt_boot else {}
-    return [
-        {"DeviceName": device_name(device, source), **_content(device, basis)}
-        for device in builder.ami_block_device_mappings
-    ]
+    attached = device_names(builder, source)
+    mappings = []
+    for device in builder.ami_block_device_mappings:
+        name = device_name(device, source)
+        new = name not in attached and device.snapshot_id is None  # a snapshot, and a volume, says it by itself
+        basis = {"Encrypted": True} if builder.encrypt_boot and new else {}
+        mappings.append({"DeviceName": name, **_content(device, basis)})
+    return mappings
+
+
+def device_names(builder: Builder, source: SourceImage) -> set[str]:
+    """What the builder's EBS volumes are called."""
+    launched = {device_name(device, source): device for device in builder.launch_block_device_mappings}
+    absent = {name for name, device in launched.items() if device.no_device or device.virtual_name}
+    return {*source.ebs_devices, *launched} - absent
 
 
 def device_name(device: BlockDevice, source: SourceImage) -> str:
@@ -201,45 +203,3 @@ def _content(device: BlockDevice, basis: Request) -> Request:
         "DeleteOnTermination": device.delete_on_termination,
     }
     return {"Ebs": {**basis, **{name: value for name, value in given.items() if value is not None}}}
-
-
-def check_devices(builder: Builder, source: SourceImage) -> None:
-    """Raises InvalidOption where the block devices do not fit the source image's."""
-    if mistakes := list(_device_mistakes(builder, source)):
-        raise InvalidOption(*mistakes)
-
-
-def check_default_encryption(cloud: Cloud, builder: Builder) -> None:
-    """Raises InvalidOption where nothing encrypted is wanted and the account encrypts everything."""
-    if builder.encrypt_boot is False and cloud.ec2.get_ebs_encryption_by_default()["EbsEncryptionByDefault"]:
-        raise InvalidOption(f"encrypt_boot: False, but this account encrypts every volume in {cloud.region} by default")
-
-
-def _device_mistakes(builder: Builder, source: SourceImage) -> Iterator[str]:
-    for option in ("launch_block_device_mappings", "ami_block_device_mappings"):
-        names = [device_name(device, source) for device in getattr(builder, option)]
-        if names.count(source.root_device) > 1:
-            yield f"{option}: root is {source.root_device}, which is there as well"
-    left_out = set[str]()
-    for device in builder.launch_block_device_mappings:
-        name = device_name(device, source)
-        if device.no_device or device.virtual_name:
-            left_out.add(name)
-        for mistake in _mistakes_of_one(builder, device, name, source):
-            yield f"launch_block_device_mappings: {name} {mistake}"
-    encrypted = [name for name in source.encrypted_devices if name not in left_out]
-    if builder.encrypt_boot is False and encrypted:
-        yield f"encrypt_boot: False, but {', '.join(encrypted)} of {source.id} is encrypted, which can't be undone"
-
-
-def _mistakes_of_one(builder: Builder, device: BlockDevice, name: str, source: SourceImage) -> Iterator[str]:
-    if device.no_device or device.virtual_name:
-        if name == source.root_device:
-            yield f"is the root device of {source.id}, without which the builder does not boot"
-        return
-    if name not in source.ebs_devices and not (device.volume_size or device.snapshot_id):
-        yield f"is not in {source.id}: it needs volume_size or snapshot_id"
-    if device.encrypted is False and name in source.encrypted_devices and not device.snapshot_id:
-        yield f"is encrypted in {source.id}, which can't be undone"
-    if builder.encrypt_boot is False and device.kms_key_id:
-        yield "has a kms_key_id, but encrypt_boot is False"

@@ -1,54 +1,42 @@
-"""A builder on spare capacity: a temporary launch template, and an instant fleet of one spot instance.
-
-The fleet itself needs no undoing: a fleet of type instant launches once, and ends with its instances.
-"""
+"""A builder on spare capacity: a temporary launch template, and an instant fleet of one spot instance."""
 
 from __future__ import annotations
 
 import itertools
 from base64 import b64encode
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
 from amibake.builder import Builder
-from amibake.builder.instance import BURSTABLE
 from amibake.builder.spot import AUTO
-from amibake.ec2.cloud import Cloud, tag_list
+from amibake.ec2.cloud import Cloud, tag_dict, tag_list
 from amibake.ec2.fresh import Fresh
 from amibake.ec2.refused import is_for_want_of_room, no_capacity, refusal
 from amibake.ec2.request import (
     Request,
     credit_specification,
-    is_burstable,
     placement,
     template_network,
     volume_tags,
 )
 from amibake.ec2.resource import eventually, resource, until_removed
-from amibake.errors import AmibakeError, InvalidOption, NotAuthorized
+from amibake.errors import AmibakeError, NotAuthorized
 
+_FLEET = "aws:ec2:fleet-id"
 STRATEGY = "price-capacity-optimized"
 BY_PRIORITY = "capacity-optimized-prioritized"
 
 
 def template_data(cloud: Cloud, builder: Builder, common: Request, group_ids: list[str]) -> Request:
-    """What a launch template says of the builder: all but its type and its place.
-
-    Raises:
-        InvalidOption: an option that is not for all of the builder's types, which share the template.
-    """
-    fixed = [one for one in builder.instance_types if not is_burstable(one)]
-    if builder.enable_unlimited_credits is not None and fixed:
-        known = ", ".join(BURSTABLE)
-        raise InvalidOption(f"enable_unlimited_credits: for {known} only, not for {', '.join(fixed)}")
+    """What a launch template says of the builder: all but its type and its place."""
     place = placement(builder, None)
     tags = [*cloud.specification("network-interface"), volume_tags(cloud, builder)]
     data = {
         **common,
         **template_network(builder, group_ids),
-        **credit_specification(builder, builder.instance_types[0]),
+        **credit_specification(builder),
         **({"Placement": place} if place else {}),
         "TagSpecifications": tags,
     }
@@ -90,8 +78,42 @@ def launch_template(cloud: Cloud, builder: Builder, data: Request) -> AbstractCo
     return resource(cloud, "launch template", create=create, find=find, release=release)
 
 
-def request_spot(cloud: Cloud, builder: Builder, template_id: str, subnet_ids: Sequence[str], fresh: Fresh) -> str:
-    """One spot instance of whichever type and subnet EC2 chooses; answers with its id.
+@contextmanager
+def fleets(cloud: Cloud) -> Iterator[list[str]]:
+    """For the ids of fleets, which are deleted in the end: EC2 keeps the request of one, also when its instances are
+    gone or there were none."""
+    made: list[str] = []
+
+    def delete(fleet_id: str) -> None:
+        answer = cloud.ec2.delete_fleets(FleetIds=[fleet_id], TerminateInstances=True)
+        for one in answer.get("UnsuccessfulFleetDeletions", ()):
+            error = one.get("Error", {})
+            if error.get("Code") != "fleetIdDoesNotExist":
+                raise AmibakeError(f"DeleteFleets: EC2 says {error.get('Code')}: {error.get('Message')}")
+
+    try:
+        yield made
+    finally:
+        for fleet_id in made or _fleets_of_instances(cloud):
+            by_hand = cloud.command("delete-fleets", "--terminate-instances", "--fleet-ids", fleet_id)
+            cloud.ledger.release("fleet", fleet_id, partial(delete, fleet_id), by_hand)
+
+
+def _fleets_of_instances(cloud: Cloud) -> list[str]:
+    """Where the answer of CreateFleet was lost: DescribeFleets does not list instant ones, but EC2 has put the id on
+    their instances."""
+    try:
+        reservations = cloud.ec2.describe_instances(Filters=cloud.of_this_build())["Reservations"]
+    except AmibakeError:
+        return []
+    tags = [tag_dict(one.get("Tags")) for found in reservations for one in found["Instances"]]
+    return sorted({found[_FLEET] for found in tags if _FLEET in found})
+
+
+def request_spot(
+    cloud: Cloud, builder: Builder, template_id: str, subnet_ids: Sequence[str], fresh: Fresh, made: list[str]
+) -> str:
+    """One spot instance of whichever type and subnet EC2 chooses; answers with its id. The fleets go into `made`.
 
     Raises:
         NoCapacity: there is none; the message has every type and subnet and EC2's reason.
@@ -102,6 +124,7 @@ def request_spot(cloud: Cloud, builder: Builder, template_id: str, subnet_ids: S
     def ask() -> str:
         token = f"{cloud.build}-{next(numbers)}"
         answer = cloud.ec2.create_fleet(**request, ClientToken=token)
+        made.append(answer["FleetId"])
         ids = [one for instance in answer.get("Instances", ()) for one in instance.get("InstanceIds", ())]
         if not ids:
             raise _failure(answer.get("Errors", ()))

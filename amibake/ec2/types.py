@@ -8,7 +8,7 @@ from amibake.builder import Builder
 from amibake.builder.base import Architecture
 from amibake.ec2.cloud import Cloud
 from amibake.ec2.source import SourceImage
-from amibake.errors import AmibakeError, InvalidOption
+from amibake.errors import InvalidOption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceTypeInfo.html; the widest first
 _ARCHITECTURES: tuple[Architecture, ...] = ("x86_64", "arm64", "i386")
-_UNKNOWN = ("InvalidInstanceType", "InvalidParameterValue")
 
 Types = dict[str, frozenset[str]]
 """{instance type: the architectures that it runs}."""
@@ -47,12 +46,7 @@ def _described(cloud: Cloud, names: Sequence[str]) -> Types:
     there = [one["InstanceType"] for one in offers if "InstanceType" in one]
     if not there:
         return {}
-    try:
-        found = cloud.ec2.describe_instance_types(InstanceTypes=there)["InstanceTypes"]
-    except AmibakeError as error:
-        if error.code not in _UNKNOWN:
-            raise
-        return {}
+    found = cloud.ec2.describe_instance_types(InstanceTypes=there)["InstanceTypes"]
     return {
         str(one.get("InstanceType")): frozenset(one.get("ProcessorInfo", {}).get("SupportedArchitectures", ()))
         for one in found

@@ -27,6 +27,16 @@ class FleetRequests(InstanceRequests):
         self.error_on_dryrun()
         return self.once(self._create_fleet)
 
+    def delete_fleets(self) -> Any:
+        """One that does not exist is no error of the request."""
+        wanted = self.params["FleetIds"]
+        unknown = [fleet_id for fleet_id in wanted if fleet_id not in self.ec2_backend.fleets]
+        self.params["FleetIds"] = [fleet_id for fleet_id in wanted if fleet_id not in unknown]
+        answer = super().delete_fleets()
+        error = {"Code": "fleetIdDoesNotExist", "Message": "The fleet ID does not exist"}
+        answer.result["UnsuccessfulFleetDeletions"] = [{"FleetId": one, "Error": error} for one in unknown]
+        return answer
+
     def _create_fleet(self) -> Any:
         backend, params = self.ec2_backend, self.params
         fleet = InstantFleet(backend, params)

@@ -73,7 +73,7 @@ class InstantFleet(TaggedEC2Resource):
     def __init__(self, backend: Any, params: Params) -> None:
         self.ec2_backend = backend
         self.id = self.fleet_id = random_fleet_id()
-        self.state = self.fleet_state = "active"
+        self.state = "active"
         self.launched: list[Any] = []
         self.instances: list[Params] = []
         self.errors: list[Params] = []
@@ -82,6 +82,11 @@ class InstantFleet(TaggedEC2Resource):
         self.target_capacity_specification = params["TargetCapacitySpecification"]
         self.target_capacity = int(params["TargetCapacitySpecification"]["TotalTargetCapacity"])
         self.add_tags(convert_tag_spec(params.get("TagSpecifications", [])).get("fleet", {}))
+
+    @property
+    def fleet_state(self) -> str:
+        """The same, by the name that answers use."""
+        return self.state
 
     @property
     def fulfilled_capacity(self) -> float:

@@ -176,7 +176,8 @@ class StrictEC2(Catalogue, Faults, Record):
 
     def knows_profile(self, profile_id: str) -> bool:
         """Whether EC2 knows an instance profile by now; a launch has named it."""
-        return self.clock() - self._profiles.setdefault(profile_id, self.clock()) >= self.profile_delay
+        now = self.clock()
+        return now - self._profiles.setdefault(profile_id, now) >= self.profile_delay
 
     @contextmanager
     def changing(self) -> Iterator[None]:

@@ -74,7 +74,7 @@ def a_primal_with_parts_as_objects() -> None:
         spot_price=0.02,
         spot_instance_types=["t3.micro", "t3a.micro"],
         ssh_bastion_host="bastion.example.com",
-        ssh_bastion_agent_auth=True,
+        ssh_bastion_password="p",
         user_data_file=Path(__file__),
         deprecate_after=timedelta(days=90),
     )

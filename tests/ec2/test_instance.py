@@ -11,7 +11,8 @@ import pytest
 
 from amibake import waiting
 from amibake.ec2.cloud import Cloud
-from amibake.ec2.instance import Machine, network_placement, run_instance
+from amibake.ec2.instance import Machine, run_instance
+from amibake.ec2.request import network_placement
 from amibake.errors import AmibakeError, InvalidOption, NoCapacity, WaitTimeout
 from amibake.testing.clock import FakeClock
 from amibake.waiting import Deadline

@@ -14,7 +14,7 @@ from amibake.ec2.images import find_published
 from amibake.ec2.instance import Machine
 from amibake.ec2.publication import _JUST_MADE
 from amibake.errors import AmibakeError, ImageFailed, InvalidOption, NotAuthorized
-from amibake.events import Event, Waiting
+from amibake.events import Event, Removed, Waiting
 from amibake.strict import StrictEC2
 from amibake.testing.clock import FakeClock
 from tests.ec2.baking import TAGS, bake, baking
@@ -270,14 +270,19 @@ def test_a_draft_that_is_protected_already_is_removed_all_the_same(
     assert_nothing_is_left(cloud)
 
 
-def test_a_draft_that_cools_down_is_a_leftover_with_the_command(
-    cloud: Cloud, machine: Machine, strict: StrictEC2
-) -> None:
-    strict.refuse("CreateTags")
+def test_a_cooldown_begins_only_once_the_image_is_published(cloud: Cloud, machine: Machine, strict: StrictEC2) -> None:
+    protection = {"with_cooldown": True}
+    lack = strict.refuse("CreateTags")
     with pytest.raises(NotAuthorized):
-        bake(cloud, machine, deregistration_protection={"with_cooldown": True})
-    (leftover,) = cloud.ledger.leftovers
-    assert "deregister-image" in leftover
+        bake(cloud, machine, ami_regions=COPIES, deregistration_protection=protection)
+    assert_nothing_is_left(cloud)
+    lack.lift()
+    strict.refuse("EnableImageDeregistrationProtection", region="us-west-2")
+    again = replace(cloud, build="d" * 16, tags={**cloud.tags, "amibake:build": "d" * 16})
+    image = bake(again, machine, ami_regions=COPIES, deregistration_protection=protection)
+    assert found(cloud) == dict.fromkeys(REGIONS, True)
+    (warning,) = cloud.ledger.warnings
+    assert f"{image.ids['us-west-2']} in us-west-2 is not protected" in warning
 
 
 def test_copies_are_encrypted_by_the_key_of_their_region(cloud: Cloud, machine: Machine) -> None:
@@ -345,25 +350,34 @@ class TestForceDeregister:
         assert "us-west-2" not in caught.value.message
 
     @pytest.mark.parametrize("with_snapshots", [False, True])
-    def test_the_old_image_makes_way_for_the_complete_new_one(
+    def test_the_old_image_makes_way_for_the_published_new_one(
         self, cloud: Cloud, machine: Machine, strict: StrictEC2, *, with_snapshots: bool
     ) -> None:
         old = self.old(cloud, machine)
         del strict.requests[:]
-        new = bake(cloud, machine, **{**EVERYWHERE, "force_deregister": True, "force_delete_snapshot": with_snapshots})
+        new = bake(cloud, machine, **EVERYWHERE, force_deregister=True, force_delete_snapshot=with_snapshots)
         assert {region: list(tagged) for region, tagged in images(cloud).items()} == {
             region: [new.ids[region]] for region in REGIONS
         }
-        assert new.name == "shop 1"
+        assert (new.name, new.id) == ("shop 1", new.ids[HOME])
         assert found(cloud) == dict.fromkeys(REGIONS, True)
         for region in REGIONS:
-            there = cloud.elsewhere(region).ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
-            ids = {one["SnapshotId"] for one in there}
-            assert set(new.snapshots[region]) <= ids
-            assert (set(old.snapshots[region]) <= ids) != with_snapshots
-        assert cloud.ledger.leftovers == []
+            ec2 = cloud.elsewhere(region).ec2
+            there = {one["SnapshotId"] for one in ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]}
+            assert set(new.snapshots[region]) <= there
+            assert (set(old.snapshots[region]) <= there) != with_snapshots
+            (one,) = ec2.describe_images(ImageIds=[new.ids[region]])["Images"]
+            assert (one["Name"], one["ImdsSupport"], one["DeregistrationProtection"]) == (
+                "shop 1",
+                "v2.0",
+                "enabled-without-cooldown",
+            )
+            assert tag_dict(one["Tags"]) == new.tags
+            granted = ec2.describe_image_attribute(ImageId=new.ids[region], Attribute="launchPermission")
+            assert granted["LaunchPermissions"] == [{"UserId": "210987654321"}]
+        assert (cloud.ledger.leftovers, cloud.ledger.warnings) == ([], [])
         order = [one.action for one in strict.requests]
-        assert order.index("DeregisterImage") > max(at for at, one in enumerate(order) if one == "CopyImage")
+        assert order.index("DeregisterImage") > order.index("CreateTags")
 
     def test_nothing_is_taken_from_an_image_when_the_new_one_fails(
         self, cloud: Cloud, machine: Machine, strict: StrictEC2
@@ -376,17 +390,50 @@ class TestForceDeregister:
             region: [old.ids[region]] for region in REGIONS
         }
 
-    def test_what_made_way_is_named_when_it_goes_wrong_after_all(
-        self, cloud: Cloud, machine: Machine, strict: StrictEC2
+    @pytest.mark.parametrize("action", ["DeregisterImage", "RegisterImage"])
+    def test_what_goes_wrong_meanwhile_leaves_the_new_image_published_under_another_name(
+        self, cloud: Cloud, machine: Machine, strict: StrictEC2, action: str
     ) -> None:
         old = self.old(cloud, machine)
-        strict.refuse("RegisterImage", region="eu-west-1")
-        with pytest.raises(NotAuthorized) as caught:
-            bake(cloud, machine, ami_regions=COPIES, force_deregister=True)
-        for region in (HOME, "eu-west-1"):
-            assert f"Deregistered before: {old.ids[region]} in {region}" in caught.value.hint
-            assert old.snapshots[region][0] in caught.value.hint
-        assert list(images(cloud)["us-west-2"]) == [old.ids["us-west-2"]]
+        strict.refuse(action, region="eu-west-1")
+        new = bake(cloud, machine, ami_regions=COPIES, force_deregister=True)
+        assert found(cloud) == dict.fromkeys(REGIONS, True)
+        assert new.ids["eu-west-1"] in images(cloud)["eu-west-1"]
+        assert (old.ids["eu-west-1"] in images(cloud)["eu-west-1"]) == (action == "DeregisterImage")
+        (warning,) = cloud.ledger.warnings
+        assert f"{new.ids['eu-west-1']} in eu-west-1 is published as 'shop 1 {cloud.build}'" in warning
+        assert (new.name, cloud.ledger.leftovers) == ("shop 1", [])
+
+    def test_one_that_cannot_be_shared_under_the_name_keeps_its_own(
+        self, cloud: Cloud, machine: Machine, strict: StrictEC2, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        old = self.old(cloud, machine)
+
+        def refuse(event: Event) -> None:
+            if event == Removed("image", old.id):
+                strict.refuse("ModifyImageAttribute")
+
+        monkeypatch.setattr(cloud.ledger, "emit", refuse)
+        new = bake(cloud, machine, ami_users=["210987654321"], force_deregister=True)
+        assert list(images(cloud)[HOME]) == [new.id]
+        assert new.name == f"shop 1 {cloud.build}"
+
+    def test_an_image_that_was_protected_meanwhile_keeps_its_name(self, cloud: Cloud, machine: Machine) -> None:
+        old = self.old(cloud, machine)
+        with baking(cloud, machine, force_deregister=True) as under_way:
+            cloud.ec2.enable_image_deregistration_protection(ImageId=old.id)
+            new = under_way.finish()
+        assert set(images(cloud)[HOME]) == {old.id, new.id}
+        (warning,) = cloud.ledger.warnings
+        assert "protected meanwhile" in warning
+
+    def test_a_snapshot_of_the_users_outlives_the_old_image(self, cloud: Cloud, machine: Machine) -> None:
+        volume = cloud.ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
+        theirs = cloud.ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
+        old = self.old(cloud, machine, ami_block_device_mappings=[{"device_name": "sdf", "snapshot_id": theirs}])
+        bake(cloud, machine, force_deregister=True, force_delete_snapshot=True)
+        there = {one["SnapshotId"] for one in cloud.ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]}
+        assert set(old.snapshots[HOME]) & there == {theirs}
 
     def test_a_protected_image_is_refused_beforehand(self, cloud: Cloud, machine: Machine) -> None:
         old = self.old(cloud, machine, deregistration_protection=True)

@@ -11,8 +11,8 @@ import pytest
 
 from amibake.builder import BlockDevice, MetadataOptions, Placement
 from amibake.ec2.cloud import Cloud
+from amibake.ec2.devices import check_default_encryption, check_devices
 from amibake.ec2.network import Network
-from amibake.ec2.request import check_default_encryption, check_devices
 from amibake.ec2.source import SourceImage, find_source_image
 from amibake.errors import InvalidOption
 from amibake.strict import StrictEC2
@@ -105,14 +105,6 @@ def test_what_nobody_has_asked_for_is_left_to_ec2(cloud: Cloud, source: SourceIm
         pass
     known = ("Action", "BlockDevice", "ClientToken", "ImageId", "Instance", "M", "TagSpecification", "Version")
     assert [key for key in calls[0] if not key.startswith(known)] == []
-
-
-def test_credits_are_said_of_burstable_types_only(cloud: Cloud, source: SourceImage) -> None:
-    calls = wire(cloud, "RunInstances")
-    options = builder(enable_unlimited_credits=True).model_copy(update={"instance_type": ("m5.large",)})
-    with launched(cloud, options, source):
-        pass
-    assert not [key for key in calls[0] if key.startswith("CreditSpecification")]
 
 
 def test_subnet_groups_key_and_profile_reach_the_instance(cloud: Cloud, source: SourceImage) -> None:
@@ -374,9 +366,9 @@ def test_devices_that_fit_are_not(options: dict[str, Any]) -> None:
 
 
 def test_an_account_that_encrypts_everything_makes_nothing_unencrypted(cloud: Cloud) -> None:
-    check_default_encryption(cloud, builder(encrypt_boot=False))
+    check_default_encryption(cloud, builder(encrypt_boot=False), [cloud.region])
     cloud.ec2.enable_ebs_encryption_by_default()
-    check_default_encryption(cloud, builder())
+    check_default_encryption(cloud, builder(), [cloud.region])
     with pytest.raises(InvalidOption, match="encrypt_boot: False, but this account encrypts every volume"):
-        check_default_encryption(cloud, builder(encrypt_boot=False))
+        check_default_encryption(cloud, builder(encrypt_boot=False), [cloud.region])
     cloud.ec2.disable_ebs_encryption_by_default()
