@@ -52,17 +52,6 @@ def test_when_none_is_there_that_is_said_too(cloud: Cloud) -> None:
         find_types(cloud, builder(instance_type="t9.nano"))
 
 
-@pytest.mark.parametrize(
-    ("code", "kind"), [("InvalidInstanceType", InvalidOption), ("UnauthorizedOperation", AmibakeError)]
-)
-def test_what_ec2_offers_and_does_not_know_is_not_to_be_had(
-    cloud: Cloud, refuse: Refuse, code: str, kind: type[AmibakeError]
-) -> None:
-    refuse("describe_instance_types", code)
-    with pytest.raises(kind):
-        find_types(cloud, builder())
-
-
 def test_a_type_that_cannot_run_the_source_image_is_refused(cloud: Cloud, strict: StrictEC2, debian: str) -> None:
     types = find_types(cloud, builder(instance_type=["t3.micro", "t4g.micro"]))
     arm = find_source_image(cloud, strict.add_image(name="arm", owner_id="1", architecture="arm64"))
