@@ -44,8 +44,13 @@ if TYPE_CHECKING:
     from amibake.instance import Instance as Instance
     from amibake.instance import launch as launch
     from amibake.interrupts import Interrupted as Interrupted
+    from amibake.provisioners import Breakpoint as Breakpoint
     from amibake.provisioners import File as File
+    from amibake.provisioners import Reboot as Reboot
     from amibake.provisioners import Shell as Shell
+    from amibake.provisioners import ShellLocal as ShellLocal
+    from amibake.provisioners import Step as Step
+    from amibake.provisioners import WaitForCloudInit as WaitForCloudInit
     from amibake.recipes import build_carnivore as build_carnivore
     from amibake.recipes import build_primal as build_primal
 
@@ -78,10 +83,11 @@ _OPTIONS = (
     "Placement",
     "SubnetFilter",
 )
+_PROVISIONERS = ("Breakpoint", "File", "Reboot", "Shell", "ShellLocal", "Step", "WaitForCloudInit")
 _HOMES = {
     **dict.fromkeys(_ERRORS, "errors"),
     **dict.fromkeys(_OPTIONS, "builder"),
-    **dict.fromkeys(("File", "Shell"), "provisioners"),
+    **dict.fromkeys(_PROVISIONERS, "provisioners"),
     **dict.fromkeys(("Host", "Provisioner"), "host"),
     **dict.fromkeys(("Instance", "launch"), "instance"),
     **dict.fromkeys(("build_carnivore", "build_primal"), "recipes"),

@@ -38,6 +38,17 @@ class StepFinished(Event):
 
 
 @dataclass(frozen=True)
+class StepSkipped(Event):
+    """A step is left out, and `why`: its `only` or `except_`, say."""
+
+    step: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.step}: left out: {self.why}"
+
+
+@dataclass(frozen=True)
 class Waiting(Event):
     """What is awaited, what was seen last, and for how many `seconds` already."""
 

@@ -63,8 +63,13 @@ class Host(Protocol):
     def get(self, source: str, destination: Path) -> None:
         """Download one file. Raises UploadFailed when it is not there or cannot be written."""
 
-    def reconnect(self) -> None:
-        """Connect anew, to the same machine with the same host key: after a reboot, or when the line was lost."""
+    def reconnect(self, *, timeout: float | None = None) -> None:
+        """Connect anew, to the same machine with the same host key: after a reboot, or when the line was lost. It is
+        tried for `timeout` seconds; None is the bake's `ssh_timeout`. Raises SSHTimeout, AuthenticationFailed or
+        HostKeyChanged."""
+
+    def remaining(self) -> float:
+        """Seconds that are left to the bake, or to whatever else bounds this host; 0 when its time is up."""
 
     def emit(self, event: Event) -> None:
         """Tell the user of the bake."""

@@ -23,7 +23,9 @@ class Ledger:
 
     def emit(self, event: Event) -> None:
         """Tell the user, through `on_event` or logging. One that raises (a closed pipe, say) is not asked again: what
-        a bake does must not depend on who listens."""
+        a bake does must not depend on who listens. Warnings are written down, whoever tells of them."""
+        if isinstance(event, Warned):
+            self.warnings.append(event.message)
         try:
             self._on_event(event)
         except Exception:
@@ -46,7 +48,6 @@ class Ledger:
 
     def warn(self, message: str) -> None:
         """Note something that the bake survives but a person should know."""
-        self.warnings.append(message)
         self.emit(Warned(message))
 
     def created(self, kind: str, name: str) -> None:

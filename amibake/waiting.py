@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from amibake.errors import WaitTimeout
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
 T = TypeVar("T")
+
+_DURATION = re.compile(r"(?=[0-9])(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+(?:\.[0-9]+)?)s)?")
 
 
 class Clock(Protocol):
@@ -125,6 +129,59 @@ def again(call: Callable[[], T], *, after: type[Exception], times: int, first: C
         before_sleep=lambda _: first(),
         reraise=True,
     )(call)
+
+
+def persist(
+    call: Callable[[], T],
+    *,
+    times: int,
+    over: Callable[[BaseException], bool],
+    failed: Callable[[BaseException, int, float], None],
+    deadline: Deadline,
+    first: float = 1.0,
+    most: float = 30.0,
+) -> T:
+    """Make a call so many `times` at most, as long as the deadline allows: when it raises something that is not `over`,
+    `failed` is told of the error, the number of the try and the seconds until the next, and it is made again.
+
+    The first pause is `first` seconds, each later one twice as long, up to `most`. The last error goes through, as does
+    what `failed` raises.
+    """
+    from tenacity import Retrying, retry_if_exception
+
+    def tell(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if error is not None:
+            failed(error, state.attempt_number, pause(state))
+
+    def pause(state: RetryCallState) -> float:
+        growing = first * 2.0 ** min(state.attempt_number - 1, 99)
+        return min(growing, most, deadline.remaining())
+
+    return Retrying(
+        retry=retry_if_exception(lambda error: not over(error)),
+        wait=pause,
+        stop=lambda state: state.attempt_number >= times or deadline.remaining() <= 0,
+        sleep=clock.sleep,
+        before_sleep=tell,
+        reraise=True,
+    )(call)
+
+
+def seconds(value: float | str | timedelta) -> float:
+    """A duration as people give it: a number of seconds, "90s", "5m" or "1h30m" as Packer writes it, or a timedelta.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, str):
+        match = _DURATION.fullmatch(value)
+        if not match:
+            raise ValueError('has to be seconds, or text such as "90s", "5m" or "1h30m"')
+        return sum(float(number or 0) * unit for number, unit in zip(match.groups(), (3600, 60, 1), strict=True))
+    return float(value)
 
 
 def duration(seconds: float) -> str:

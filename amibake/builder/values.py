@@ -10,20 +10,14 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-_DURATION = re.compile(r"(?=[0-9])(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+(?:\.[0-9]+)?)s)?")
+from amibake import waiting
+
 _REGION = r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}"
 
 
 def _seconds(value: Any) -> Any:
     """ "1h30m", as Packer writes it, or a timedelta, in seconds."""
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, str):
-        match = _DURATION.fullmatch(value)
-        if not match:
-            raise ValueError('has to be seconds, or text such as "90s", "5m" or "1h30m"')
-        return sum(float(number or 0) * unit for number, unit in zip(match.groups(), (3600, 60, 1), strict=True))
-    return value
+    return waiting.seconds(value) if isinstance(value, str | timedelta) else value
 
 
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(allow_inf_nan=False)]

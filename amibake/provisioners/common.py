@@ -2,21 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from amibake import waiting
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """Options of every provisioner.
 
+    A provisioner of your own may have attributes of these names too: they mean the same there.
+
     Attributes:
-        timeout: Seconds that it may take; by default as long as the bake may.
+        name: What it is called in events, timings and errors; by default what it does.
+        pause_before: How long to wait before it is begun, in seconds or as in "10s". Once, however often it is tried.
+        timeout: How long each try may take, in seconds or as in "5m"; by default as long as the bake may.
+        max_retries: How often it is tried again after an error. What cannot be mended by that is not repeated: wrong
+            options, and interrupts. Pauses of 1, 2, 4 … up to 30 seconds are made; a connection that was lost is made
+            anew. The error in the end is the last try's.
+        only: Names of bakes, or patterns of Python's fnmatch such as "web-*": it is done in these alone. The name of a
+            bake is `host.data["BuildName"]`.
+        except_: Likewise: it is not done in these. Packer's `except`, which in Python can't be a name.
+        continue_on_error: When it has failed for good that is a warning, and the bake goes on.
     """
 
-    timeout: float | None = None
+    name: str | None = None
+    pause_before: float | str = 0.0
+    timeout: float | str | None = None
+    max_retries: int = 0
+    only: Sequence[str] = ()
+    except_: Sequence[str] = ()
+    continue_on_error: bool = False
+
+    @property
+    def limit(self) -> float | None:
+        """The seconds of `timeout`."""
+        return None if self.timeout is None else waiting.seconds(self.timeout)
 
     def common_mistakes(self) -> Iterator[str]:
         """What is wrong with these."""
-        if self.timeout is not None and self.timeout <= 0:
-            yield f"timeout: {self.timeout} is no number of seconds to wait"
+        if self.name is not None and not is_text(self.name):
+            yield "name: has to be a text, and not empty"
+        yield from _mistakes_of_seconds("pause_before", self.pause_before, zero=True)
+        if self.timeout is not None:
+            yield from _mistakes_of_seconds("timeout", self.timeout, zero=False)
+        if not _is_count(self.max_retries):
+            yield f"max_retries: {self.max_retries!r} is no number of further tries"
+        for option, given in (("only", self.only), ("except_", self.except_)):
+            if not is_list_of_texts(given):
+                yield f"{option}: must be a list of names or patterns"
+        if self.only and self.except_:
+            yield "give only or except_, not both"
+        if not isinstance(self.continue_on_error, bool):
+            yield f"continue_on_error: {self.continue_on_error!r} is neither True nor False"
+
+
+def is_text(given: object) -> bool:
+    """Whether it is a text, with something in it."""
+    return isinstance(given, str) and bool(given.strip())
+
+
+def is_list_of_texts(given: object) -> bool:
+    """Whether it is a list, and not one text, which has the looks of a list of letters; none of them may be empty."""
+    if isinstance(given, str | bytes) or not isinstance(given, Sequence):
+        return False
+    return all(isinstance(one, str) and one for one in given)
+
+
+def _is_count(given: object) -> bool:
+    return isinstance(given, int) and not isinstance(given, bool) and given >= 0
+
+
+def _mistakes_of_seconds(option: str, given: Any, *, zero: bool) -> Iterator[str]:
+    try:
+        found = waiting.seconds(given)
+    except (TypeError, ValueError):
+        yield f'{option}: {given!r} has to be seconds, or text such as "90s", "5m" or "1h30m"'
+        return
+    if not math.isfinite(found) or found < 0 or (found == 0 and not zero):
+        yield f"{option}: {given} is no number of seconds to wait"

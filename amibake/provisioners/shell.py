@@ -98,7 +98,7 @@ class Shell(Step):
             error.message = f"{name}: {error.message}"
             raise
         # When this raises nothing is cleaned up: the builder is thrown away, and every second of it costs.
-        done = host.run(self._command(path), environment=self._environment(host), timeout=self.timeout, name=name)
+        done = host.run(self._command(path), environment=self._environment(host), timeout=self.limit, name=name)
         removal = program("remove", _REMOVE, relative_to_login(path))
         removed = host.run(removal, capture=True, name=f"remove {path}")
         if done.status not in self.valid_exit_codes:

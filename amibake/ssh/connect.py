@@ -129,7 +129,7 @@ def connect(
         options: Keep-alive and algorithms.
         deadline: The whole bake's; no operation of the host outlasts it.
         emit: Gets `Waiting` now, and later `Output` and `Uploading`.
-        timeout: Seconds for getting in, now and at each `reconnect()`.
+        timeout: Seconds for getting in, now and at each `reconnect()` that names no others.
         alive: Called between attempts, at most every two seconds; raises when there is nobody left to wait for.
         data: What `host.data` will be.
         known_host_key: The host key that is demanded: "ssh-ed25519 AAAA…" or "SHA256:…". With None the first one seen
@@ -149,13 +149,18 @@ def connect(
         address, port, who, route or Direct(), options or Options(), emit, alive, patience or Patience(), grace
     )
 
-    def reopen(host_key: str | None) -> ClientTransport:
-        return door.open(host_key, Deadline(timeout, within=deadline))
+    def reopen(host_key: str | None, seconds: float | None = None) -> ClientTransport:
+        return door.open(host_key, Deadline(timeout if seconds is None else seconds, within=deadline))
 
     transport = reopen(known_host_key)
     pinned = host_key_line(transport.get_remote_server_key())
     host = SSHHost(
-        transport, address=address, deadline=deadline, emit=emit, data=data or {}, reopen=lambda: reopen(pinned)
+        transport,
+        address=address,
+        deadline=deadline,
+        emit=emit,
+        data=data or {},
+        reopen=lambda seconds: reopen(pinned, seconds),
     )
     if who.username == "root":
         _refuse_signpost(host, address)

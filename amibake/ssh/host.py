@@ -14,9 +14,9 @@ from typing import Self
 from amibake.errors import InvalidOption, UploadFailed
 from amibake.events import Emit, Event, Output
 from amibake.host import Completed
+from amibake.lines import Lines
 from amibake.remote import mistakes_of_variables, program, relative_to_login, shortened, shown
 from amibake.ssh.command import Chunk, Ended, Feed, Running, Stream, send_all
-from amibake.ssh.lines import Lines
 from amibake.ssh.transport import ClientTransport, translated
 from amibake.ssh.upload import plan
 from amibake.waiting import Deadline
@@ -59,7 +59,7 @@ class SSHHost:
         deadline: Deadline,
         emit: Emit,
         data: Mapping[str, str],
-        reopen: Callable[[], ClientTransport],
+        reopen: Callable[[float | None], ClientTransport],
     ) -> None:
         self._transport = transport
         self._address = address
@@ -88,13 +88,17 @@ class SSHHost:
         """End the connection, and with it whatever still runs over it."""
         self._transport.end()
 
-    def reconnect(self) -> None:
-        """Connect anew, to the same machine with the same host key.
+    def reconnect(self, *, timeout: float | None = None) -> None:
+        """Connect anew, to the same machine with the same host key, within `timeout` seconds; None is `ssh_timeout`.
 
         Raises SSHTimeout, AuthenticationFailed or HostKeyChanged.
         """
         self.close()
-        self._transport = self._reopen()
+        self._transport = self._reopen(timeout)
+
+    def remaining(self) -> float:
+        """Seconds that are left to the bake."""
+        return self._deadline.remaining()
 
     def run(
         self,

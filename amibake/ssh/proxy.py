@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from amibake.errors import InvalidOption
-from amibake.ssh.lines import Lines
+from amibake.lines import Lines
 from amibake.ssh.transport import Patience, reason
 from amibake.ssh.wire import Wire
 

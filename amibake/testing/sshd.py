@@ -12,6 +12,7 @@ import os
 import shlex
 import socket
 import threading
+import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,7 @@ from amibake.testing.door import Door, ServerTransport
 from amibake.testing.execution import Execution
 from amibake.testing.forwarding import Connect, Forwarding, connect
 
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _LOGGER = "amibake.testing.sshd"
 logging.getLogger(_LOGGER).setLevel(logging.CRITICAL + 1)  # a connection that a test drops is no news
 
@@ -102,10 +104,13 @@ class LoopbackMachine:
 
     def upload(self, path: str) -> Path:
         """Where on this machine's disk something is that was uploaded there."""
+        if path == _BOOT_ID:
+            return self.root.with_name(f"{self.root.name}.boot-id")
         return self.root / path.lstrip("/") if path.startswith("/") else self.home / path
 
     def start(self) -> None:
-        """Listen."""
+        """Listen, with a boot id that it never had."""
+        self._boot()
         self._listener = socket.create_server((self.address, 0))
         self.port = self._listener.getsockname()[1]
         self._accepting = threading.Thread(target=self._accept, args=(self._listener,), name="sshd", daemon=True)
@@ -131,6 +136,14 @@ class LoopbackMachine:
         self._executions.clear()
         self._forwardings.clear()
         self._transports.clear()
+
+    def reboot(self) -> None:
+        """Be another boot of the same machine: cut every connection, and have another boot id."""
+        self._boot()
+        self.drop()
+
+    def _boot(self) -> None:
+        self.upload(_BOOT_ID).write_text(f"{uuid.uuid4()}\n")
 
     def drop(self) -> None:
         """Cut every connection."""
@@ -203,6 +216,8 @@ class LoopbackMachine:
             if not self._drops_instead(command):
                 arguments = [str(self.upload(word)) if word.startswith("/") else word for word in ours[4:]]
                 execution.process([*ours[:4], *arguments], self.home, self._environment())
+        elif "reboot-by-amibake" in _words(command):
+            self._asked_to_reboot(execution, command)
         elif self.execute:
             execution.process(["/bin/sh", "-c", command], self.home, self._environment())
         else:
@@ -245,6 +260,15 @@ class LoopbackMachine:
             execution.stay()
         else:
             execution.answer(answer.status, answer.stdout, answer.stderr)
+
+    def _asked_to_reboot(self, execution: Execution, command: str) -> None:
+        """Record it, and do it unless a test has prepared another answer: never is it run."""
+        execution.read_all()
+        self.ran.append(Ran(command, b"", {}))
+        if any(text in command for text, _ in self.behaviour.answers):
+            self._answer(execution, self.ran[-1])
+        else:
+            self.reboot()
 
     def _environment(self) -> dict[str, str]:
         return {

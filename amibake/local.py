@@ -1,0 +1,156 @@
+"""A program on this machine, run to its end: its output line by line, and nothing of it left when its time is up."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+from amibake import waiting
+from amibake.errors import AmibakeError, WaitTimeout
+from amibake.lines import Lines
+from amibake.waiting import Deadline
+
+_TAIL = 20
+_TICK = 0.1
+_CHUNK = 1 << 16
+_STOP_WITHIN = 3.0
+"""Seconds between SIGTERM and SIGKILL."""
+_GRACE = 1.0
+"""Seconds for which output is still awaited once the program has ended, while a child of its holds the stream open."""
+
+_STREAMS: tuple[Literal["stdout"], Literal["stderr"]] = ("stdout", "stderr")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How it ended: the exit `status`, or minus the signal's number, and the last lines that it printed."""
+
+    status: int
+    tail: tuple[str, ...]
+
+
+def run(
+    words: Sequence[str],
+    *,
+    name: str,
+    environment: Mapping[str, str],
+    directory: Path | None,
+    deadline: Deadline,
+    tell: Callable[[Literal["stdout", "stderr"], str], str],
+) -> Ended:
+    """Run it, with nothing to read, in a process group of its own; the group ends with a timeout or an interrupt.
+
+    Args:
+        words: The program and its arguments.
+        name: What errors call it.
+        environment: All of its environment.
+        directory: Where it starts; None is where we are.
+        deadline: When it has to have ended.
+        tell: Gets each line as it comes, and answers with what of it may be kept.
+
+    Raises:
+        AmibakeError: it can't be started.
+        WaitTimeout: it had not ended in time.
+    """
+    with _started(words, name, environment, directory) as process, selectors.DefaultSelector() as selector:
+        cut, tail = {stream: Lines() for stream in _STREAMS}, deque[str](maxlen=_TAIL)
+        for stream in _STREAMS:
+            selector.register(_pipe(process, stream), selectors.EVENT_READ, stream)
+        last: Deadline | None = None
+        while selector.get_map() and not (last and last.remaining() <= 0):
+            _in_time(name, deadline)
+            for key, _ in _ready(selector):
+                data = os.read(key.fd, _CHUNK)
+                tail.extend(tell(key.data, line) for line in cut[key.data].feed(data, final=not data))
+                if not data:
+                    selector.unregister(key.fileobj)
+            if last is None and process.poll() is not None:
+                last = Deadline(_GRACE)
+        for stream, lines in cut.items():
+            tail.extend(tell(stream, line) for line in lines.feed(b"", final=True))
+        while process.poll() is None:
+            _in_time(name, deadline)
+            _wait(process, _TICK)
+        return Ended(process.returncode, tuple(tail))
+
+
+@contextmanager
+def _started(
+    words: Sequence[str], name: str, environment: Mapping[str, str], directory: Path | None
+) -> Iterator[subprocess.Popen[bytes]]:
+    try:
+        process = subprocess.Popen(
+            words,
+            cwd=directory,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise AmibakeError(f"{name} can't be started: {error.strerror or error}") from error
+    try:
+        yield process
+    except BaseException:
+        _end_group(process)
+        raise
+    finally:
+        for stream in _STREAMS:
+            _pipe(process, stream).close()
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End it with all of its group: children of its that ignore SIGTERM too, and those that outlive it."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        until = Deadline(_STOP_WITHIN)
+        while _group_lives(process) and until.remaining() > 0:
+            _wait(process, _TICK)
+
+
+def _group_lives(process: subprocess.Popen[bytes]) -> bool:
+    process.poll()
+    try:
+        os.killpg(process.pid, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _ready(selector: selectors.BaseSelector) -> list[tuple[selectors.SelectorKey, int]]:
+    ready = selector.select(_TICK)
+    if not ready:
+        waiting.clock.waited(_TICK)
+    return ready
+
+
+def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
+    if process.returncode is None:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+            return
+        waiting.clock.waited(seconds)
+    else:
+        waiting.clock.sleep(seconds)
+
+
+def _in_time(name: str, deadline: Deadline) -> None:
+    if deadline.remaining() <= 0:
+        raise WaitTimeout(f"{name}: not ended after {waiting.duration(deadline.seconds)}")
+
+
+def _pipe(process: subprocess.Popen[bytes], stream: Literal["stdout", "stderr"]) -> IO[bytes]:
+    pipe = process.stdout if stream == "stdout" else process.stderr
+    assert pipe is not None  # noqa: S101 - it was asked for
+    return pipe
