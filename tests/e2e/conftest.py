@@ -56,6 +56,12 @@ def sysvinit_primal(cloud: LocalCloud) -> amibake.Image:
 
 
 @pytest.fixture
+def debian(ec2: EC2Client) -> str:
+    images = ec2.describe_images(Filters=[{"Name": "name", "Values": ["debian-12-amd64-*"]}])["Images"]
+    return images[0]["ImageId"]
+
+
+@pytest.fixture
 def box(cloud: LocalCloud, ec2: EC2Client) -> Iterator[Callable[[amibake.Image | str], Box]]:
     """Launches instances that this machine may reach on ports 22 and 80; afterwards they are gone."""
     key = make_key_pair("ed25519", comment="e2e")

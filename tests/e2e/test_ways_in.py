@@ -61,12 +61,6 @@ def bake(cloud: LocalCloud, look: Look, **options: Any) -> amibake.Image:
     return image
 
 
-@pytest.fixture
-def debian(ec2: EC2Client) -> str:
-    images = ec2.describe_images(Filters=[{"Name": "name", "Values": ["debian-12-amd64-*"]}])["Images"]
-    return images[0]["ImageId"]
-
-
 def test_a_builder_that_only_another_instance_can_reach(
     cloud: LocalCloud, ec2: EC2Client, box: Launch, debian: str, tmp_path: Path
 ) -> None:
