@@ -1,5 +1,5 @@
 """Writes what follows from the model of the options: amibake/builder/keywords.py, the same as keywords for editors and
-type checkers, and docs/reference.md.
+type checkers, and docs/reference.md, which has the provisioners' options too.
 
     python -m tools.options
 """
@@ -18,9 +18,11 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 from pydantic.fields import FieldInfo
 
+import amibake
 from amibake import builder
 from amibake.builder import GROUPS, Builder
 from amibake.builder.base import OneOrMore, Part
+from tools import provisioners
 
 ROOT = Path(__file__).parent.parent
 KEYWORDS = ROOT / "amibake" / "builder" / "keywords.py"
@@ -107,7 +109,8 @@ PAGE = """# The options
 
 Everything that `amibake.Builder(...)` takes, and `build_primal(...)` and `build_carnivore(...)` as keywords besides
 their own. All are optional but `ami_name`, for which the two recipes have a default as well. Names are Packer's where
-Packer has the option; [Coming from Packer](coming-from-packer.md) has what differs.
+Packer has the option; [Coming from Packer](coming-from-packer.md) has what differs. At the end are the options of
+[the provisioners](#step).
 
 Every mistake of a configuration is in one `InvalidOption`, and is found before anything is launched.
 """
@@ -209,14 +212,23 @@ def reference() -> str:
     """The page of all options."""
     groups = [(*_heading(group), group, "") for group in GROUPS]
     parts = [(part.__name__, inspect.cleandoc(part.__doc__ or ""), part, f"{part.__name__}.") for part in PARTS]
-    contents = "".join(f"* [{title}](#{title.lower().replace(' ', '-')})\n" for title, *_ in (*groups, *parts))
+    titles = [*(title for title, *_ in (*groups, *parts)), *(one.__name__ for one in provisioners.CLASSES)]
+    contents = "".join(f"* [{title}](#{title.lower().replace(' ', '-')})\n" for title in titles)
     text = f"{PAGE}\n{contents}"
     for title, lead, model, prefix in (*groups, *parts):
         names = [name for name in model.__annotations__ if name in model.model_fields]
         text += f"\n## {title}\n\n{lead}\n" + "".join(
             f"\n### `{prefix}{name}`\n\n{_entry(name, model.model_fields[name])}" for name in names
         )
-    return text
+    return text + "".join(map(_of_a_provisioner, provisioners.CLASSES))
+
+
+def _of_a_provisioner(provisioner: type[amibake.Step]) -> str:
+    name = provisioner.__name__
+    return f"\n## {name}\n\n{provisioners.lead(provisioner)}\n" + "".join(
+        f"\n### `{name}.{one.name}`\n\n*{_sentence(one.takes)}; default: {one.default}*\n\n{one.text}\n"
+        for one in provisioners.options(provisioner)
+    )
 
 
 def _heading(group: type) -> tuple[str, str]:

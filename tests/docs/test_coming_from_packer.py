@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import Counter
 from pathlib import Path
@@ -31,6 +32,24 @@ OURS = (
     | {f"{name}.{field}" for name, part in PARTS.items() for field in part.model_fields}
 )
 """Every option that there is here, by the page's names."""
+PROVISIONERS: dict[str, type[amibake.Step]] = {
+    "provisioner": amibake.Step,
+    "file": amibake.File,
+    "shell": amibake.Shell,
+    "shell-local": amibake.ShellLocal,
+    "breakpoint": amibake.Breakpoint,
+}
+WITHOUT_PACKERS = {"Reboot", "WaitForCloudInit"}
+"""Provisioners that Packer has nothing like."""
+
+
+def fields(prefix: str) -> set[str]:
+    """The options of one of these, without what all of them have."""
+    common = set() if prefix == "provisioner" else {field.name for field in dataclasses.fields(amibake.Step)}
+    return {field.name for field in dataclasses.fields(PROVISIONERS[prefix])} - common
+
+
+OURS_OF_PROVISIONERS = {f"{prefix}.{name}" for prefix in PROVISIONERS for name in fields(prefix)}
 
 
 class Option(NamedTuple):
@@ -60,11 +79,18 @@ def rows(text: str) -> list[Row]:
 
 
 VERDICTS = rows(PAGE.partition(LACKS)[0])
-OF_THE_BUILDER = {one.name for one in inventory() if one.group not in ("field", "build data", "function")}
+OF_PROVISIONERS = {one.name for one in inventory() if one.group in PROVISIONERS}
+OF_THE_BUILDER = {
+    one.name for one in inventory() if one.group not in ("field", "build data", "function", *PROVISIONERS)
+}
 
 
 def of_the_builder(*verdicts: str) -> list[Any]:
-    found = [row for row in VERDICTS if row.name in OF_THE_BUILDER and row.verdict in verdicts]
+    return with_verdict(OF_THE_BUILDER, *verdicts)
+
+
+def with_verdict(names: set[str], *verdicts: str) -> list[Any]:
+    found = [row for row in VERDICTS if row.name in names and row.verdict in verdicts]
     return [pytest.param(row, id=row.name) for row in found]
 
 
@@ -116,6 +142,23 @@ def test_what_is_out_is_no_option(row: Row) -> None:
     assert row.name not in OURS
 
 
+@pytest.mark.parametrize("row", with_verdict(OF_PROVISIONERS, "same", "better", "renamed", "out"))
+def test_what_is_said_of_a_provisioners_option_is_so(row: Row) -> None:
+    assert (row.name in OURS_OF_PROVISIONERS) is (row.verdict in ("same", "better"))
+    prefix, _, name = row.name.partition(".")
+    if name and row.verdict == "renamed":
+        target = re.match(r"`(\w+)`: .", row.text)
+        assert target, row.text
+        assert target[1] in fields(prefix)
+
+
+def test_every_option_of_our_provisioners_is_on_the_page() -> None:
+    lacks = {row.name for row in rows(PAGE.partition(LACKS)[2])}
+    renamed = {"provisioner.except_"}
+    assert OURS_OF_PROVISIONERS - renamed - OF_PROVISIONERS == {name for name in lacks if "." in name} & (lacks - OURS)
+    assert {name for name in lacks if name in amibake.__all__} == WITHOUT_PACKERS
+
+
 def test_who_writes_an_option_that_is_called_otherwise_is_told_so() -> None:
     elsewhere = {row.name for row in VERDICTS if row.name in OF_THE_BUILDER and (row.name not in OURS)}
     known = {"winrm_*" if name.startswith("winrm_") else name for name in ELSEWHERE}
@@ -140,8 +183,8 @@ def test_every_option_of_ours_is_on_the_page() -> None:
 def test_what_packer_lacks_is_here_and_not_in_the_inventory() -> None:
     lacks = {row.name for row in rows(PAGE.partition(LACKS)[2])}
     assert lacks
-    assert lacks <= OURS
-    assert lacks & OF_THE_BUILDER == set()
+    assert lacks <= OURS | OURS_OF_PROVISIONERS | WITHOUT_PACKERS
+    assert lacks & (OF_THE_BUILDER | OF_PROVISIONERS) == set()
 
 
 def test_the_example_is_a_bake(monkeypatch: pytest.MonkeyPatch) -> None:

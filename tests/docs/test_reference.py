@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amibake.builder import GROUPS, Builder
 from amibake.builder.base import Options
-from tools import options
+from tools import options, provisioners
 
 
 def test_the_files_are_what_the_tool_writes() -> None:
@@ -61,3 +61,20 @@ def test_the_parts_are_all_that_an_option_can_hold() -> None:
         "Placement",
         "SubnetFilter",
     ]
+
+
+def test_every_option_of_a_provisioner_is_described_and_on_the_page_once() -> None:
+    page = options.reference()
+    for one in provisioners.CLASSES:
+        assert provisioners.lead(one).endswith("."), one
+        for option in provisioners.options(one):
+            assert option.text, f"{one.__name__}.{option.name}"
+            assert page.count(f"\n### `{one.__name__}.{option.name}`\n") == 1
+
+
+def test_a_provisioners_types_and_defaults_are_in_words() -> None:
+    page = options.reference()
+    assert '### `Step.pause_before`\n\n*A number of seconds, or text such as `"90s"` or `"1h30m"`; default: 0*' in page
+    assert '### `Reboot.timeout`\n\n*A number of seconds, or text such as `"90s"` or `"1h30m"`; default: 300*' in page
+    assert "### `ShellLocal.scripts`\n\n*A list of texts or paths; default: none*" in page
+    assert "### `Breakpoint.disable`\n\n*`True` or `False`; default: `False`*" in page
