@@ -65,7 +65,7 @@ class Host(Protocol):
 
     def reconnect(self, *, timeout: float | None = None) -> None:
         """Connect anew, to the same machine with the same host key: after a reboot, or when the line was lost. It is
-        tried for `timeout` seconds; None is the bake's `ssh_timeout`. Raises SSHTimeout, AuthenticationFailed or
+        tried for `timeout` seconds, and for `ssh_timeout` at most. Raises SSHTimeout, AuthenticationFailed or
         HostKeyChanged."""
 
     def remaining(self) -> float:

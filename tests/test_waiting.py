@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
@@ -17,6 +18,20 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     clock = FakeClock()
     monkeypatch.setattr(waiting, "clock", clock)
     return clock
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [(7, 7), ("90s", 90), ("1h30m", 5400), ("0.5s", 0.5), (timedelta(minutes=5), 300)],
+)
+def test_a_duration_as_people_give_it(given: float | str | timedelta, seconds: float) -> None:
+    assert waiting.seconds(given) == seconds
+
+
+@pytest.mark.parametrize("given", ["", "5", "5 m", "soon", "-5s"])
+def test_what_is_no_duration(given: str) -> None:
+    with pytest.raises(ValueError, match="has to be seconds"):
+        waiting.seconds(given)
 
 
 def test_what_the_probe_answers_is_returned_at_once(clock: FakeClock) -> None:

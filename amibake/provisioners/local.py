@@ -99,6 +99,9 @@ class ShellLocal(Step):
     def _run(self, host: Host, name: str, words: Sequence[str], deadline: Deadline) -> None:
         variables, secrets = _revealed(self.environment_vars)
         hide = _hiding(secrets)
+        conceal: Any = getattr(host, "conceal", None)
+        if secrets and conceal is not None:
+            conceal(secrets)  # what it prints may end up on the builder, and come back from there
 
         def tell(stream: Literal["stdout", "stderr"], line: str) -> str:
             shown = hide(line)

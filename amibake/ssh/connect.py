@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import paramiko
 
@@ -129,7 +130,7 @@ def connect(
         options: Keep-alive and algorithms.
         deadline: The whole bake's; no operation of the host outlasts it.
         emit: Gets `Waiting` now, and later `Output` and `Uploading`.
-        timeout: Seconds for getting in, now and at each `reconnect()` that names no others.
+        timeout: Seconds for getting in, now and at each `reconnect()`.
         alive: Called between attempts, at most every two seconds; raises when there is nobody left to wait for.
         data: What `host.data` will be.
         known_host_key: The host key that is demanded: "ssh-ed25519 AAAA…" or "SHA256:…". With None the first one seen
@@ -149,18 +150,13 @@ def connect(
         address, port, who, route or Direct(), options or Options(), emit, alive, patience or Patience(), grace
     )
 
-    def reopen(host_key: str | None, seconds: float | None = None) -> ClientTransport:
-        return door.open(host_key, Deadline(timeout if seconds is None else seconds, within=deadline))
+    def reopen(host_key: str | None, within: Deadline) -> ClientTransport:
+        return door.open(host_key, Deadline(timeout, within=within))
 
-    transport = reopen(known_host_key)
+    transport = reopen(known_host_key, deadline)
     pinned = host_key_line(transport.get_remote_server_key())
     host = SSHHost(
-        transport,
-        address=address,
-        deadline=deadline,
-        emit=emit,
-        data=data or {},
-        reopen=lambda seconds: reopen(pinned, seconds),
+        transport, address=address, deadline=deadline, emit=emit, data=data or {}, reopen=partial(reopen, pinned)
     )
     if who.username == "root":
         _refuse_signpost(host, address)

@@ -59,7 +59,7 @@ class SSHHost:
         deadline: Deadline,
         emit: Emit,
         data: Mapping[str, str],
-        reopen: Callable[[float | None], ClientTransport],
+        reopen: Callable[[Deadline], ClientTransport],
     ) -> None:
         self._transport = transport
         self._address = address
@@ -89,12 +89,13 @@ class SSHHost:
         self._transport.end()
 
     def reconnect(self, *, timeout: float | None = None) -> None:
-        """Connect anew, to the same machine with the same host key, within `timeout` seconds; None is `ssh_timeout`.
+        """Connect anew, to the same machine with the same host key, within `timeout` seconds and `ssh_timeout`.
 
         Raises SSHTimeout, AuthenticationFailed or HostKeyChanged.
         """
         self.close()
-        self._transport = self._reopen(timeout)
+        within = self._deadline if timeout is None else Deadline(timeout, within=self._deadline)
+        self._transport = self._reopen(within)
 
     def remaining(self) -> float:
         """Seconds that are left to the bake."""

@@ -212,12 +212,12 @@ class LoopbackMachine:
 
     def _carry_out(self, execution: Execution, command: str) -> None:
         ours = _our_program(command)
-        if ours and ours[3] != "amibake-environment":
+        if "reboot-by-amibake" in command:
+            self._asked_to_reboot(execution, command)
+        elif ours and ours[3] != "amibake-environment":
             if not self._drops_instead(command):
                 arguments = [str(self.upload(word)) if word.startswith("/") else word for word in ours[4:]]
                 execution.process([*ours[:4], *arguments], self.home, self._environment())
-        elif "reboot-by-amibake" in _words(command):
-            self._asked_to_reboot(execution, command)
         elif self.execute:
             execution.process(["/bin/sh", "-c", command], self.home, self._environment())
         else:

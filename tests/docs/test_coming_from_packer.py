@@ -144,8 +144,15 @@ def test_what_is_out_is_no_option(row: Row) -> None:
 
 @pytest.mark.parametrize("row", with_verdict(OF_PROVISIONERS, "same", "better", "renamed", "out"))
 def test_what_is_said_of_a_provisioners_option_is_so(row: Row) -> None:
-    assert (row.name in OURS_OF_PROVISIONERS) is (row.verdict in ("same", "better"))
     prefix, _, name = row.name.partition(".")
+    if row.verdict == "out" and row.name in OURS_OF_PROVISIONERS:
+        # it is there to say why it is not
+        options: dict[str, Any] = {"inline": ["true"], name: "x"}
+        refused: Any = PROVISIONERS[prefix](**options)
+        with pytest.raises(amibake.InvalidOption, match=rf"{name}: .*"):
+            refused.check()
+        return
+    assert (row.name in OURS_OF_PROVISIONERS) is (row.verdict in ("same", "better"))
     if name and row.verdict == "renamed":
         target = re.match(r"`(\w+)`: .", row.text)
         assert target, row.text

@@ -7,9 +7,9 @@ import pytest
 from amibake.ec2.cloud import Cloud
 from amibake.ec2.source import find_source_image
 from amibake.ec2.types import check_architecture, common_architecture, find_types
-from amibake.errors import AmibakeError, InvalidOption
+from amibake.errors import InvalidOption
 from amibake.strict import StrictEC2
-from tests.ec2.support import Refuse, builder
+from tests.ec2.support import builder
 
 
 def test_types_say_what_they_run(cloud: Cloud) -> None:

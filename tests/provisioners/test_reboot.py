@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,8 @@ def boot_id(machine: LoopbackMachine) -> str:
 
 def log(machine: LoopbackMachine) -> Path:
     """What the command of the last reboot prints to."""
-    command = machine.ran[-1].command
-    return machine.upload(next(word for word in command.split() if word.startswith("/tmp/.amibake-reboot-")))
+    (path,) = re.findall("/tmp/[.]amibake-reboot-[0-9a-f]+", machine.ran[-1].command)
+    return machine.upload(path)
 
 
 def test_it_is_over_at_the_new_boot_and_the_host_is_usable(host: SSHHost, machine: LoopbackMachine) -> None:
