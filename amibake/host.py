@@ -53,15 +53,51 @@ class Host(Protocol):
         """
 
     def put(
-        self, source: Path | bytes, destination: str, *, mode: int | None = None, exclude: Sequence[str] = ()
+        self,
+        source: Path | bytes,
+        destination: str,
+        *,
+        mode: int | None = None,
+        exclude: Sequence[str] = (),
+        owner: str | int | None = None,
+        group: str | int | None = None,
+        sudo: bool = False,
     ) -> None:
         """Upload one file, or a directory's contents, to exactly this path. Raises UploadFailed.
 
-        `exclude` has patterns of what in a directory is left out, as in `File`.
+        Missing parents are made. A file appears under its name only when it is complete, verified, and has its owner
+        and mode. A directory is created with the mode of the local one, or merged into the one that is there; what is
+        replaced is files, and a directory that is there keeps its mode, its owner and whatever else it holds. Symlinks
+        and modes survive; hard links arrive as files of their own. The SHA-256 of every file is compared with that of
+        what is on the disk there.
+
+        Args:
+            source: A file, a directory, or a file's content.
+            destination: Absolute, or from the directory where a login starts; a leading `~/` says the same.
+            mode: The permission bits of the file or directory itself; None is the local one's, and 0644 for bytes.
+            exclude: Patterns of what in a directory is neither sent nor looked at, as in `amibake.File`.
+            owner, group: Whose everything is to be that this creates, parents included: a name or a number. With an
+                owner alone the group is the owner's own. By default the user's who logs in, or root's with `sudo`.
+            sudo: Write as root; an owner or a group implies it.
         """
 
-    def get(self, source: str, destination: Path) -> None:
-        """Download one file. Raises UploadFailed when it is not there or cannot be written."""
+    def get(self, source: str, destination: str | Path, *, sudo: bool = False) -> None:
+        """Download a file, a directory, or whatever a pattern (`*`, `?`, `[…]`) matches. Raises UploadFailed.
+
+        A file goes to exactly the destination, or to destination/basename where that ends in `/`. A directory becomes
+        destination/basename if the destination ends in `/` or is a directory already, else the destination itself; a
+        source ending in `/` puts its contents into the destination. What a pattern matches goes into the destination,
+        each under its own name; no match is an error, and a file whose name is the pattern itself comes first.
+
+        Missing parents are made. Modes, times and symlinks survive; set-id bits don't; hard links arrive as files of
+        their own; sockets, pipes and devices are left out with a warning. What is replaced is replaced when everything
+        is complete and its SHA-256 verified. A file may grow meanwhile: then it is as it was at some moment.
+
+        Args:
+            source: Absolute, or from the directory where a login starts; a leading `~/` says the same.
+            destination: A local path. A `Path` has no trailing slash: give a str where it matters.
+            sudo: Read as root.
+        """
 
     def reconnect(self, *, timeout: float | None = None) -> None:
         """Connect anew, to the same machine with the same host key: after a reboot, or when the line was lost. It is

@@ -10,10 +10,24 @@ import re
 import shlex
 from collections.abc import Mapping
 
+# sudo is asked first without the standard input, which a password prompt or a pty of sudo's would eat.
+_AS_ROOT = """
+if [ "$(id -u)" = 0 ]; then exec "$@"; fi
+if ! why=$(LC_ALL=C sudo -n true 2>&1 </dev/null); then
+    printf '%s\\n' "$(id -un) is not root and has no sudo without a password: $why" >&2
+    exit 1
+fi
+exec sudo -n -- "$@"
+"""
 
-def program(name: str, script: str, *arguments: str) -> str:
-    """The command line that runs `script` by the remote /bin/sh as `amibake-<name>`, with these as `$1` and on."""
-    return "exec " + shlex.join(["sh", "-c", script, f"amibake-{name}", *arguments])
+
+def program(name: str, script: str, *arguments: str, sudo: bool = False) -> str:
+    """The command line that runs `script` by the remote /bin/sh as `amibake-<name>`, with these as `$1` and on.
+
+    With `sudo` it is run as root: directly where root logs in, else by `sudo -n`, from the same directory.
+    """
+    words = ["sh", "-c", script, f"amibake-{name}", *arguments]
+    return "exec " + shlex.join(["sh", "-c", _AS_ROOT, "amibake-as-root", *words] if sudo else words)
 
 
 def relative_to_login(path: str) -> str:

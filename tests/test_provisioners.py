@@ -161,8 +161,11 @@ def test_where_a_file_goes(host: SSHHost, machine: LoopbackMachine, tube: Path) 
 @pytest.mark.parametrize(
     ("given", "mistakes"),
     [
-        ({}, ["give either source or content", "destination: is missing"]),
-        ({"source": "a", "content": "b", "destination": "c"}, ["give either source or content"]),
+        ({}, ["give exactly one of source, sources and content, not none", "destination: is missing"]),
+        (
+            {"source": "a", "content": "b", "destination": "c"},
+            ["give exactly one of source, sources and content, not source and content"],
+        ),
         ({"source": "/no/such", "destination": "c"}, ["source: '/no/such': No such file or directory"]),
         ({"source": "a\0b", "destination": "c\0"}, ["source: 'a\\x00b': embedded null byte", "destination: has a NUL"]),
         ({"source": "/etc/passwd/", "destination": "c"}, ["source: /etc/passwd/ is no directory"]),

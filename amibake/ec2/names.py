@@ -100,7 +100,7 @@ def _called(cloud: Cloud, name: str) -> ImageTypeDef | None:
 
 
 def find_regions(cloud: Cloud, builder: Builder) -> tuple[str, ...]:
-    """All regions of the bake, the build region first. Raises InvalidOption for one to copy to that the account lacks."""
+    """All regions of the bake, the build region first. Raises InvalidOption for one that the account lacks."""
     regions = tuple(dict.fromkeys((cloud.region, *builder.ami_regions)))
     if len(regions) == 1:
         return regions

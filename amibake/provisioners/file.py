@@ -1,44 +1,67 @@
-"""`File` puts something on the builder."""
+"""`File` puts something on the builder, or fetches something from it."""
 
 from __future__ import annotations
 
 import os
 import posixpath
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Literal, Protocol
 
 from amibake import waiting
-from amibake.errors import ConnectionLost, InvalidOption
+from amibake.errors import ConnectionLost, InvalidOption, UploadFailed
 from amibake.host import Host
 from amibake.provisioners.common import Step
+from amibake.provisioners.paths import mistakes_of_account, mistakes_of_exclude, mistakes_of_local, mistakes_of_remote
 from amibake.remote import program, relative_to_login, shown
 
 _TRIES = 3
-"""How often an upload is tried when the connection is lost meanwhile."""
+"""How often a transfer is tried when the connection is lost meanwhile."""
 
 _IS_DIRECTORY = '[ -d "$1" ]'
 
 
+class Hidden(Protocol):
+    """A text that does not show itself, such as amibake.Secret."""
+
+    def reveal(self) -> str:
+        """The text."""
+
+
 @dataclass(frozen=True)
 class File(Step):
-    """Upload a file, a directory or a text.
+    """Upload files, directories or a text, or download what a path or a pattern names.
 
     Where a directory goes: a source ending in `/` puts its contents into the destination; otherwise, if the destination
     ends in `/` or is a directory already, it becomes destination/basename; else the destination becomes the directory.
-    A file goes to exactly the destination, or to destination/basename where that ends in `/`.
+    A file goes to exactly the destination, or to destination/basename where that ends in `/`. A download goes by the
+    same rules the other way round; what a pattern (`*`, `?`, `[…]`) matches goes into the destination.
 
     Missing parents are made, symlinks and permission bits survive, and a path is a path, whatever its characters.
-    Nothing is expanded but a leading `~/`, the home of the user who logs in; write elsewhere by a script with sudo.
-    When the connection is lost the upload is done again, to the same place and with the same result.
+    Nothing is expanded but a leading `~/` on the builder, the home of the user who logs in, and a download's pattern.
+    Everything is compared by its SHA-256 before it is put in place. When the connection is lost the transfer is done
+    again, to the same place and with the same result.
+
+    Uploading a pipe, a socket or a device is an error; `exclude` leaves it out. A download leaves it out with a
+    warning, and drops set-id bits. What is replaced is files: a directory that is there keeps its mode, its owner, and
+    whatever else it holds.
 
     Attributes:
-        source: A local file or directory. A `Path` has no trailing slash: give a str where it matters.
-        content: What the file is to contain, in place of `source`; a str is sent as UTF-8.
-        destination: Where it goes, absolute or from the home of the user who logs in.
+        source: A file or directory: a local one, or with direction="download" one on the builder, or a pattern there. A
+            `Path` has no trailing slash: give a str where it matters.
+        sources: Several of these, one after another. The destination is a directory then and has to end in `/`.
+        content: What the file is to contain, in place of `source`; a str or Secret is sent as UTF-8.
+        destination: Where it goes. On the builder absolute, or from the home of the user who logs in.
+        direction: "upload" or "download".
+        generated: The sources of an upload are made only during the bake, so they need not be there before it.
         mode: Permission bits of a file or of a new directory, as in 0o600; by default the local ones, for content 0644.
+        owner: Whose everything is to be that this creates there, parents included: a name, or a number. It is done as
+            root, as with `sudo`.
+        group: Likewise; by default the owner's own.
+        sudo: Write, or read, on the builder as root, by sudo without a password. What is created then belongs to root,
+            or to `owner` and `group`.
         exclude: What in a directory is left out: it is not sent, and not even opened. Patterns of Python's fnmatch, in
             which `*` is any text, slashes included. One with a slash ("deploy/env/*.json") is compared with the path
             within the directory, one without ("*.map", "node_modules") with every name at any depth. With a directory
@@ -46,103 +69,145 @@ class File(Step):
     """
 
     source: str | Path | None = None
-    destination: str = ""
-    content: str | bytes | None = field(default=None, repr=False, kw_only=True)
+    destination: str | Path = ""
+    sources: Sequence[str | Path] | None = field(default=None, kw_only=True)
+    content: str | bytes | Hidden | None = field(default=None, repr=False, kw_only=True)
+    direction: Literal["upload", "download"] = field(default="upload", kw_only=True)
+    generated: bool = field(default=False, kw_only=True)
     mode: int | None = field(default=None, kw_only=True)
+    owner: str | int | None = field(default=None, kw_only=True)
+    group: str | int | None = field(default=None, kw_only=True)
+    sudo: bool = field(default=False, kw_only=True)
     exclude: Sequence[str] = field(default=(), kw_only=True)
 
     def __str__(self) -> str:
-        source = "a text" if self.source is None else shown(os.fspath(self.source))
-        return f"upload {source} to {shown(self.destination)}"
+        sources = ", ".join(map(shown, self._sources())) or "a text"
+        return f"{self.direction} {sources} to {shown(os.fspath(self.destination))}"
 
     def check(self) -> None:
         """Raises InvalidOption, with every mistake."""
-        mistakes = [*self._mistakes_of_source(), *self._mistakes_of_destination(), *self._mistakes_of_exclude()]
-        if self.mode is not None and not 0 <= self.mode <= 0o7777:
-            mistakes.append(f"mode: {self.mode} is no permission bits, such as 0o644")
-        mistakes += self.common_mistakes()
+        mistakes = list(self._mistakes())
         if mistakes:
             raise InvalidOption(*(f"File: {mistake}" for mistake in mistakes))
 
     def provision(self, host: Host) -> None:
-        """Upload it.
+        """Do it.
 
         Raises:
-            UploadFailed: something can't be read here or written there.
+            UploadFailed: something can't be read on one side or written on the other, or is not the same on both.
             ConnectionLost: the connection was lost three times.
         """
         again = partial(waiting.again, after=ConnectionLost, times=_TRIES, first=host.reconnect)
-        target = again(partial(self._target, host))
-        again(partial(host.put, self._payload(), target, mode=self.mode, exclude=self.exclude))
+        destination = os.fspath(self.destination)
+        if self.direction == "download":
+            for source in self._sources():
+                again(partial(host.get, source, destination, sudo=self.sudo))
+            return
+        put = partial(host.put, mode=self.mode, owner=self.owner, group=self.group, sudo=self.sudo)
+        if self.content is not None:
+            again(partial(put, _bytes(self.content), destination))
+        for source in self._sources():
+            target = again(partial(self._target, host, source, destination))
+            again(partial(put, Path(source), target, exclude=self.exclude))
 
-    def _payload(self) -> Path | bytes:
-        if self.source is not None:
-            return Path(self.source)
-        content = self.content or b""
-        return content.encode() if isinstance(content, str) else content
+    def _sources(self) -> list[str]:
+        given = self.sources if self.sources is not None else [] if self.source is None else [self.source]
+        return [os.fspath(source) for source in given]
 
-    def _target(self, host: Host) -> str:
+    def _target(self, host: Host, source: str, destination: str) -> str:
         """Decided before the first try: a directory that is there only because that was cut short decides nothing."""
-        if self.source is None:
-            return self.destination
-        source = os.fspath(self.source)
         name = posixpath.basename(posixpath.abspath(source))
-        inside = posixpath.join(self.destination, name)
-        if Path(source).is_dir():
+        inside = posixpath.join(destination, name)
+        if not Path(source).is_dir():
             if source.endswith("/"):
-                return self.destination
-            if self.destination.endswith("/") or _is_directory(host, self.destination):
-                return inside
-            return self.destination
-        return inside if self.destination.endswith("/") else self.destination
+                raise UploadFailed(f"{shown(source)} can't be uploaded: it is no directory")
+            return inside if destination.endswith("/") else destination
+        if source.endswith("/"):
+            return destination
+        as_root = self.sudo or self.owner is not None or self.group is not None
+        return inside if destination.endswith("/") or _is_directory(host, destination, sudo=as_root) else destination
 
-    def _mistakes_of_source(self) -> list[str]:
-        if (self.source is None) == (self.content is None):
-            return ["give either source or content"]
-        if self.source is None:
-            return []
-        source = os.fspath(self.source)
-        try:
-            Path(source).stat()
-            if source.endswith("/") and not Path(source).is_dir():
-                return [f"source: {source} is no directory"]
-            if not os.access(source, os.R_OK):
-                return [f"source: {source} can't be read"]
-        except (OSError, ValueError) as error:
-            return [f"source: {source!r}: {getattr(error, 'strerror', error)}"]
-        return []
+    def _mistakes(self) -> Iterator[str]:
+        yield from self._mistakes_of_sources()
+        yield from self._mistakes_of_destination()
+        yield from mistakes_of_exclude(self.exclude)
+        if self.exclude and (self.content is not None or any(Path(source).is_file() for source in self._readable())):
+            yield "exclude: is for directories only"
+        if self.mode is not None and not 0 <= self.mode <= 0o7777:
+            yield f"mode: {self.mode} is no permission bits, such as 0o644"
+        yield from mistakes_of_account("owner", self.owner)
+        yield from mistakes_of_account("group", self.group)
+        yield from self._mistakes_of_direction()
+        yield from self.common_mistakes()
 
-    def _mistakes_of_destination(self) -> list[str]:
-        if not self.destination:
-            return ["destination: is missing"]
-        if "\0" in self.destination:
-            return ["destination: has a NUL"]
-        if self.destination.startswith("~") and not re.match("~(/|$)", self.destination):
-            return [f"destination: {self.destination} is another user's home; give its path"]
-        if self.source is None and self.destination.endswith("/"):
-            return [f"destination: {self.destination} names no file for the content"]
-        return []
+    def _mistakes_of_sources(self) -> Iterator[str]:
+        given = [name for name in ("source", "sources", "content") if getattr(self, name) is not None]
+        if len(given) != 1:
+            # what content is, is not said
+            yield f"give exactly one of source, sources and content, not {' and '.join(given) or 'none'}"
+        elif self.sources is not None and (isinstance(self.sources, str | bytes | Path) or not self.sources):
+            yield "sources: must be a list, and not empty"
+        elif self.content is not None:
+            yield from _mistakes_of_content(self.content)
+        else:
+            for source in self._sources():
+                mistakes = (
+                    mistakes_of_remote(source)
+                    if self.direction == "download"
+                    else mistakes_of_local(source, generated=self.generated)
+                )
+                yield from (f"{given[0]}: {mistake}" for mistake in mistakes)
 
-    def _mistakes_of_exclude(self) -> list[str]:
-        if isinstance(self.exclude, str | bytes) or not isinstance(self.exclude, Sequence):
-            return ["exclude: must be a list of patterns"]
-        if not self.exclude:
-            return []
-        mistakes = [
-            f"exclude: {pattern!r} matches nothing: give a name, or a path within the directory as in 'a/*.json'"
-            for pattern in self.exclude
-            if not _can_match(pattern)
-        ]
-        if self.source is None or Path(self.source).is_file():
-            mistakes.append("exclude: is for directories only")
-        return mistakes
+    def _mistakes_of_destination(self) -> Iterator[str]:
+        destination = os.fspath(self.destination)
+        if not destination:
+            yield "destination: is missing"
+            return
+        if self.direction == "upload":
+            yield from (f"destination: {mistake}" for mistake in mistakes_of_remote(destination))
+        elif "\0" in destination:
+            yield "destination: has a NUL"
+        if destination.endswith("/"):
+            if self.content is not None:
+                yield f"destination: {destination} names no file for the content"
+        elif self.sources is not None and len(self.sources) > 1:
+            yield f"destination: {destination}/ is where several sources can go: it must end in /"
+
+    def _mistakes_of_direction(self) -> Iterator[str]:
+        if self.direction not in {"upload", "download"}:
+            yield f'direction: {self.direction!r} is neither "upload" nor "download"'
+        elif self.direction == "download":
+            given = {
+                "content": self.content is not None,
+                "generated": self.generated,
+                "mode": self.mode is not None,
+                "owner": self.owner is not None,
+                "group": self.group is not None,
+                "exclude": bool(self.exclude),
+            }
+            yield from (f"{name}: is for uploads only" for name, is_given in given.items() if is_given)
+
+    def _readable(self) -> list[str]:
+        given = isinstance(self.sources, str | bytes | Path) or self.direction == "download"
+        return [] if given else [source for source in self._sources() if "\0" not in source]
 
 
-def _is_directory(host: Host, path: str) -> bool:
-    question = program("is-directory", _IS_DIRECTORY, relative_to_login(path))
+def _bytes(content: str | bytes | Hidden) -> bytes:
+    if isinstance(content, bytes):
+        return content
+    return (content if isinstance(content, str) else content.reveal()).encode()
+
+
+def _mistakes_of_content(content: object) -> Iterator[str]:
+    if not isinstance(content, str | bytes) and not hasattr(content, "reveal"):
+        yield f"content: must be a str, bytes or a Secret, not {type(content).__name__}"
+        return
+    try:
+        _bytes(content)  # type: ignore[arg-type] # looked at above
+    except UnicodeEncodeError:
+        yield "content: has characters that are not text, which UTF-8 can't encode"
+
+
+def _is_directory(host: Host, path: str, *, sudo: bool) -> bool:
+    question = program("is-directory", _IS_DIRECTORY, relative_to_login(path), sudo=sudo)
     return host.run(question, capture=True, name=f"is {shown(path)} a directory").status == 0
-
-
-def _can_match(pattern: object) -> bool:
-    """Whether it could be a path within a directory. A secret is not to be sent for a slash at the wrong end."""
-    return isinstance(pattern, str) and not set(pattern.split("/")) & {"", ".", ".."}

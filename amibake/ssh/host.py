@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import re
+import os
 import secrets
 import shlex
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 from amibake.errors import InvalidOption, UploadFailed
-from amibake.events import Emit, Event, Output
+from amibake.events import Emit, Event, Output, Warned
 from amibake.host import Completed
 from amibake.lines import Lines
-from amibake.remote import mistakes_of_variables, program, relative_to_login, shortened, shown
+from amibake.remote import mistakes_of_variables, program, shortened, shown
 from amibake.ssh.command import Chunk, Ended, Feed, Running, Stream, send_all
+from amibake.ssh.download import Download
+from amibake.ssh.said import Said, hint
 from amibake.ssh.transport import ClientTransport, translated
-from amibake.ssh.upload import plan
+from amibake.ssh.upload import Rights, plan
 from amibake.waiting import Deadline
 
 _TAIL = 20
@@ -36,11 +37,6 @@ while IFS= read -r amibake_line; do
 done
 echo 'the environment did not arrive' >&2
 exit 125
-"""
-
-_GET = """
-if ! [ -f "$1" ]; then echo 'there is no such file' >&2; exit 1; fi
-exec cat "$1"
 """
 
 
@@ -67,7 +63,7 @@ class SSHHost:
         self._emit = emit
         self._data = data
         self._reopen = reopen
-        self._stale: tuple[str, ...] = ()
+        self._stale: dict[bool, tuple[str, ...]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -131,70 +127,65 @@ class SSHHost:
         return Completed(ended.status, record.text("stdout"), record.text("stderr"), tuple(tail[-_TAIL:]))
 
     def put(
-        self, source: Path | bytes, destination: str, *, mode: int | None = None, exclude: Sequence[str] = ()
+        self,
+        source: Path | bytes,
+        destination: str,
+        *,
+        mode: int | None = None,
+        exclude: Sequence[str] = (),
+        owner: str | int | None = None,
+        group: str | int | None = None,
+        sudo: bool = False,
     ) -> None:
-        """Upload one file, or a directory's contents, to exactly this path.
-
-        Missing parents are made. A file appears under its name only when it is complete. A directory is created with
-        the mode of the local one, or merged into the one that is there, which keeps its mode and whatever else it
-        holds; symlinks and modes survive, and the entries belong to the user who logs in. Hard links
-        arrive as files of their own.
-
-        Args:
-            source: A file, a directory, or a file's content.
-            destination: Absolute, or from the directory where a login starts; a leading `~/` says the same.
-            mode: The permission bits of what this creates; None is the local one's, and 0644 for bytes.
-            exclude: Patterns of what in a directory is neither sent nor looked at, as in `amibake.File`.
+        """Upload one file, or a directory's contents, to exactly this path: see `Host.put`.
 
         Raises:
-            UploadFailed: something could not be read here or written there; what was being replaced is as it was,
-                except that a failure while merging may leave some entries merged.
+            UploadFailed: something could not be read here or written there, or is not on the disk there as it was read
+                here; what was being replaced is as it was, except that a failure while merging may leave some entries
+                merged.
             ConnectionLost, WaitTimeout: as `run`.
         """
-        upload = plan(source, destination, mode, self._stale, exclude)
-        record = _Captured()
-        self._stale += upload.stale
+        rights = Rights(mode, owner, group, sudo)
+        upload = plan(source, destination, rights, self._stale.get(rights.as_root, ()), exclude)
+        said = Said()
+        self._stale[rights.as_root] = self._stale.get(rights.as_root, ()) + upload.stale
         name = "the content" if isinstance(source, bytes) else shown(str(source))
         called = f"upload {name} to {shown(destination)}"
-        ended = self._execute(called, upload.command, upload.feed, record.add, self._deadline)
+        ended = self._execute(called, upload.command, upload.feed, said.add, self._deadline)
         if ended.signal is None:
-            self._stale = ()  # the remote program came to its end, where it cleans up
+            self._stale.pop(rights.as_root)  # the remote program came to its end, where it cleans up
         if ended.status != 0:
-            why = _why(ended, record)
-            full = re.search("No space left|Wrote only|write error", why)  # tar says it in its own way
-            hint = "the builder's disk is full, or nearly: give it a bigger root volume" if full else ""
-            raise UploadFailed(f"{name} can't be uploaded to {shown(destination)} on {self._address}: {why}", hint=hint)
+            why = said.why(ended)
+            message = f"{name} can't be uploaded to {shown(destination)} on {self._address}: {why}"
+            raise UploadFailed(message, hint=hint(why, sudo=rights.as_root))
 
-    def get(self, source: str, destination: Path) -> None:
-        """Download one file; `destination` appears when it is complete.
+    def get(self, source: str, destination: str | Path, *, sudo: bool = False) -> None:
+        """Download a file, a directory, or what a pattern matches: see `Host.get`.
 
         Raises:
-            UploadFailed: it is not there, or can't be written here.
+            UploadFailed: it is not there or can't be read, changed meanwhile, or can't be written here; what was being
+                replaced is as it was, except that a failure while merging may leave some entries merged.
             ConnectionLost, WaitTimeout: as `run`.
         """
-        partial = destination.with_name(f".amibake-{secrets.token_hex(8)}")
-        record = _Captured()
-
-        def add(chunk: Chunk) -> None:
-            if chunk.stream == "stderr":
-                record.add(chunk)
-            else:
-                with _writing(destination):
-                    file.write(chunk.data)
-
-        with _writing(destination):
-            file = partial.open("xb", buffering=0)
+        download = Download(source, os.fspath(destination), sudo=sudo)
+        called = f"download {shown(source)} to {shown(os.fspath(destination))}"
         try:
-            with file:
-                command = program("get", _GET, relative_to_login(source))
-                called = f"download {shown(source)} to {shown(str(destination))}"
-                ended = self._execute(called, command, send_all(b""), add, self._deadline, patient=True)
-            if ended.status != 0:
-                raise UploadFailed(f"{shown(source)} can't be downloaded from {self._address}: {_why(ended, record)}")
-            with _writing(destination):
-                partial.replace(destination)
+            ended = self._execute(called, download.command, send_all(b""), download.add, self._deadline, patient=True)
+            # 1: something changed as tar read it, which is looked into below
+            if ended.status != 0 and not (ended.status == 1 and download.complete):
+                why = download.said.why(ended)
+                message = f"{shown(source)} can't be downloaded from {self._address}: {why}"
+                raise UploadFailed(message, hint=hint(why, sudo=sudo))
+            if question := download.doubts():
+                command, given = question
+                record = _Captured()
+                self._execute(called, command, send_all(given), record.add, self._deadline, patient=True)
+                download.settle(record.text("stdout"))
+            download.place()
         finally:
-            partial.unlink(missing_ok=True)
+            download.discard()
+        for warning in download.warnings():
+            self._emit(Warned(warning))
 
     def _execute(
         self,
@@ -271,19 +262,3 @@ def _exports(environment: Mapping[str, str]) -> bytes:
         raise InvalidOption(*(f"environment: {mistake}" for mistake in mistakes))
     lines = (f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
     return "".join(lines).encode("utf-8", "surrogateescape")
-
-
-def _why(ended: Ended, record: _Captured) -> str:
-    if ended.signal:
-        return f"killed there by signal {ended.signal}"
-    said = record.text("stderr").strip() or record.text("stdout").strip()
-    # tar says what it could not write before it says why
-    return "; ".join(said.splitlines()[:3]) if said else f"exit status {ended.status}"
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UploadFailed(f"{path} can't be written: {error.strerror or error}") from error

@@ -1,78 +1,65 @@
-"""What is sent up: one file, or a directory as one tar stream."""
+"""What is sent up, one file or a directory: always a tar stream, which `put.sh` unpacks, verifies and puts in place."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import posixpath
+import re
 import secrets
 import stat
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amibake.errors import UploadFailed
 from amibake.events import Uploading
 from amibake.remote import program, relative_to_login, shown
+from amibake.ssh import tarstream
 from amibake.ssh.command import Feed, Tell, Write
+from amibake.ssh.local import BUFFER, Entry, Reader, look_at, reading, scan
+from amibake.ssh.programs import text
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-_BUFFER = 1 << 18
+    _Stream = io.BufferedWriter["_Raw"]
 
-_PUT_FILE = """
-set -eu
-LC_ALL=C; export LC_ALL
-destination=$1 parent=$2 temporary=$3 size=$4 mode=$5
-shift 5
-for stale do rm -rf "$stale" 2>/dev/null || { sleep 1; rm -rf "$stale"; }; done
-if [ -d "$destination" ]; then echo 'it is a directory' >&2; exit 1; fi
-if [ -e "$destination" ] && ! [ -f "$destination" ]; then echo 'it is no regular file' >&2; exit 1; fi
-mkdir -p "$parent"
-trap 'rm -f "$temporary"' EXIT
-trap 'exit 1' HUP INT TERM
-umask 077
-cat >"$temporary"
-arrived=$(wc -c <"$temporary")
-if [ "$arrived" -ne "$size" ]; then echo "only $arrived of $size bytes arrived" >&2; exit 1; fi
-chmod "$mode" "$temporary"
-mv -f "$temporary" "$destination"
-"""
+_TREE = "tree"
+_READABLE = {stat.S_IFREG: 0o600, stat.S_IFDIR: 0o700}
+"""What the owner may at least do while it is unpacked, verified and put in place."""
+_SET_ID = stat.S_ISUID | stat.S_ISGID
+_HOLE = memoryview(bytes(BUFFER))
 
-# What is stale may still be written to for a moment, by the attempt that was cut: then it is removed at the second go.
-#
-# Extracted beside its place and moved there only once the end marker has arrived, so that a stream that was cut
-# changes nothing; and under a name that no other attempt has, so that one which the far side still takes for alive
-# can't meddle. Into a directory that exists the entries are merged by hard links, so nothing is copied (but where a
-# file system is mounted inside), and its own mode stays.
-_PUT_DIRECTORY = """
-set -eu
-LC_ALL=C; export LC_ALL
-destination=$1 parent=$2 name=$3 end=$4 mode=$5
-shift 5
-for stale do rm -rf "$stale" 2>/dev/null || { sleep 1; rm -rf "$stale"; }; done
-if [ -d "$destination" ]; then staging=$destination/$name; else mkdir -p "$parent"; staging=$parent/$name; fi
-trap 'rm -rf "$staging"' EXIT
-trap 'exit 1' HUP INT TERM
-mkdir "$staging"
-tar -x -p -f - -C "$staging"
-if ! [ -f "$staging/$end" ]; then echo 'the stream was cut' >&2; exit 1; fi
-rm -f "$staging/$end"
-if [ -d "$destination" ]; then
-    find "$staging" -mindepth 1 -maxdepth 1 -exec sh -c '
-        into=$1; shift
-        cp -a -l -f "$@" "$into/" 2>/dev/null || cp -a --remove-destination "$@" "$into/"
-        ' amibake-merge "$destination" {} +
-else
-    chmod "$mode" "$staging"
-    mv "$staging" "$destination"
-fi
-"""
+
+@dataclass(frozen=True)
+class Rights:
+    """Whose something is to be, and what its mode.
+
+    Attributes:
+        mode: The permission bits of the file or the directory itself; None is as it is here, and 0644 for bytes.
+        owner, group: A name or a number. Where only the owner is given, the group is the owner's own.
+        sudo: Write as root. Without an owner it then belongs to root.
+    """
+
+    mode: int | None = None
+    owner: str | int | None = None
+    group: str | int | None = None
+    sudo: bool = False
+
+    @property
+    def as_root(self) -> bool:
+        """Only root gives something away."""
+        return self.sudo or self.owner is not None or self.group is not None
+
+    def words(self) -> tuple[str, str]:
+        """Owner and group, empty for whatever it is by itself."""
+        owner = ("0" if self.as_root else "") if self.owner is None else str(self.owner)
+        return owner, "" if self.group is None else str(self.group)
 
 
 @dataclass(frozen=True)
@@ -84,23 +71,10 @@ class Upload:
     stale: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """Something local as it was when the upload began; `name` is its path within the uploaded tree."""
-
-    path: str
-    name: str
-    seen: os.stat_result
-
-    @property
-    def size(self) -> int:
-        return self.seen.st_size if stat.S_ISREG(self.seen.st_mode) else 0
-
-
 def plan(
     source: Path | bytes,
     destination: str,
-    mode: int | None,
+    rights: Rights,
     stale: tuple[str, ...] = (),
     exclude: Sequence[str] = (),
 ) -> Upload:
@@ -112,130 +86,123 @@ def plan(
     """
     if not destination or "\0" in destination:
         raise UploadFailed(f"{destination!r} is no path to upload to")
-    where = relative_to_login(destination).rstrip("/") or "/"
-    parent = posixpath.dirname(where)
+    where = re.sub("/+", "/", relative_to_login(destination)).rstrip("/") or "/"
     token = f".amibake-{secrets.token_hex(8)}"
-    beside = posixpath.join(parent, token)
+    beside = [posixpath.join(posixpath.dirname(where), token)]
     if isinstance(source, bytes):
-        arguments = (where, parent, beside, str(len(source)), f"{0o644 if mode is None else mode:o}")
-        return Upload(program("put-file", _PUT_FILE, *arguments, *stale), _send_bytes(source, destination), (beside,))
-    root = _look_at(os.fspath(source), "", os.stat)
-    bits = f"{stat.S_IMODE(root.seen.st_mode) if mode is None else mode:o}"
-    if stat.S_ISDIR(root.seen.st_mode):
-        command = program("put-directory", _PUT_DIRECTORY, where, parent, token, f"{token}-end", bits, *stale)
-        feed = _send_tree(list(_scan(root, exclude)), f"{token}-end", destination)
-        return Upload(command, feed, (beside, posixpath.join(where, token)))
-    command = program("put-file", _PUT_FILE, where, parent, beside, str(root.size), bits, *stale)
-    return Upload(command, _send_file(root, destination), (beside,))
+        kind, mode, tree = "file", 0o644, _Tree([], destination, source)
+    else:
+        root = look_at(os.fspath(source), "", os.stat)
+        mode = stat.S_IMODE(root.seen.st_mode)
+        if stat.S_ISDIR(root.seen.st_mode):
+            kind, tree = "directory", _Tree([root, *scan(root, exclude)], destination)
+            beside.append(posixpath.join(where, token))
+        else:
+            kind, tree = "file", _Tree([root], destination)
+    bits = f"{mode if rights.mode is None else rights.mode:o}"
+    words = (where, kind, token, bits, *rights.words(), *stale)
+    return Upload(program("put", text("put.sh"), *words, sudo=rights.as_root), tree.feed, tuple(beside))
 
 
-def _look_at(path: str, name: str, look: Callable[[str], os.stat_result] = os.lstat) -> _Entry:
-    with _reading(path):
-        entry = _Entry(path, name, look(path))
-    kind = stat.S_IFMT(entry.seen.st_mode)
-    if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
-        what = {stat.S_IFSOCK: "a socket", stat.S_IFIFO: "a pipe"}.get(kind, "a device")
-        raise UploadFailed(f"{shown(path)} can't be uploaded: it is {what}", hint="leave it out of the directory")
-    if kind == stat.S_IFREG and not os.access(path, os.R_OK):
-        raise UploadFailed(f"{shown(path)} can't be read: permission denied")
-    return entry
+class _Tree:
+    """The archive: entries, the first of which is the root, or one file's content; and what they are compared with."""
 
+    def __init__(self, entries: Sequence[Entry], destination: str, content: bytes | None = None) -> None:
+        self._entries = entries
+        self._destination = destination
+        self._content = content
+        self._names: list[bytes] = []
+        self._digests: list[str] = []
 
-def _scan(directory: _Entry, exclude: Sequence[str]) -> Iterator[_Entry]:
-    """What is below and not left out, parents first, in the order of their names."""
-    with _reading(directory.path):
-        names = sorted(os.listdir(directory.path))  # noqa: PTH208 - names that are not UTF-8 must survive
-    for name in names:
-        within = posixpath.join(directory.name, name)
-        if any(fnmatchcase(within if "/" in pattern else name, pattern) for pattern in exclude):
-            continue
-        entry = _look_at(os.path.join(directory.path, name), within)  # noqa: PTH118
-        yield entry
-        if stat.S_ISDIR(entry.seen.st_mode):
-            yield from _scan(entry, exclude)
+    def feed(self, write: Write, tell: Tell) -> None:
+        """Send it."""
+        total = len(self._content or b"") + sum(entry.size for entry in self._entries)
+        progress = _Progress(self._destination, total, tell)
+        with io.BufferedWriter(_Raw(write), BUFFER) as stream:
+            if self._content is not None:
+                self._send_content(stream, self._content, progress)
+            for entry in self._entries:
+                self._send(stream, entry, progress)
+            _add(stream, "names", b"".join(name + b"\0" for name in self._names))
+            _add(stream, "digests", "".join(f"{digest}\n" for digest in self._digests).encode())
+            _add(stream, "modes", b"".join(_special(entry) for entry in reversed(self._entries[1:])))
+            _add(stream, "end", b"")
+            stream.write(tarstream.END)
 
+    def _send_content(self, stream: _Stream, content: bytes, progress: _Progress) -> None:
+        _add(stream, _TREE, content)
+        self._sent(_TREE, hashlib.sha256(content).hexdigest())
+        progress.add(len(content))
 
-def _send_bytes(data: bytes, destination: str) -> Feed:
-    def feed(write: Write, tell: Tell) -> None:
-        if data:
-            write(memoryview(data))
-        tell(Uploading(shown(destination), len(data), len(data)))
-
-    return feed
-
-
-def _send_file(entry: _Entry, destination: str) -> Feed:
-    def feed(write: Write, tell: Tell) -> None:
-        progress = _Progress(destination, entry.size, tell)
-        for chunk in _chunks(entry):
-            write(memoryview(chunk))
-            progress.add(len(chunk))
-
-    return feed
-
-
-def _send_tree(entries: list[_Entry], end: str, destination: str) -> Feed:
-    def feed(write: Write, tell: Tell) -> None:
-        progress = _Progress(destination, sum(entry.size for entry in entries), tell)
-        with io.BufferedWriter(_Raw(write), _BUFFER) as stream:
-            for entry in entries:
-                stream.write(_header(entry))
-                for chunk in _chunks(entry) if entry.size else ():
+    def _send(self, stream: _Stream, entry: Entry, progress: _Progress) -> None:
+        info = _info(entry)
+        if not info.isreg():
+            stream.write(tarstream.header(info))
+            return
+        digest = hashlib.sha256()
+        with closing(Reader(entry)) as reader:
+            segments = reader.segments()
+            stream.write(tarstream.header(info) if segments is None else tarstream.sparse_header(info, segments))
+            at = 0
+            for begin, length in [(0, entry.size)] if segments is None else segments:
+                _skip(digest, begin - at)
+                for chunk in reader.chunks((begin, length)):
+                    digest.update(chunk)
                     stream.write(chunk)
                     progress.add(len(chunk))
-                stream.write(bytes(-entry.size % tarfile.BLOCKSIZE))
-            stream.write(_tar_bytes(tarfile.TarInfo(end)))
-            # two empty blocks end an archive; tar reads in records, so fill the last one
-            stream.write(bytes(2 * tarfile.BLOCKSIZE + tarfile.RECORDSIZE))
+                at = begin + length
+                stream.write(bytes(-length % tarstream.BLOCK))
+            _skip(digest, entry.size - at)
+            progress.done(entry.size)
+            reader.check()
+        self._sent(info.name, digest.hexdigest())
 
-    return feed
+    def _sent(self, name: str, digest: str) -> None:
+        self._names.append(f"./{name}".encode("utf-8", "surrogateescape"))
+        self._digests.append(digest)
 
 
-def _header(entry: _Entry) -> bytes:
-    info = tarfile.TarInfo(entry.name)
-    info.mode = stat.S_IMODE(entry.seen.st_mode)
+def _info(entry: Entry) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(posixpath.join(_TREE, entry.name) if entry.name else _TREE)
+    info.mode = _mode_on_the_way(entry)
     info.mtime = int(entry.seen.st_mtime)
     info.size = entry.size
     if stat.S_ISDIR(entry.seen.st_mode):
         info.type = tarfile.DIRTYPE
     elif stat.S_ISLNK(entry.seen.st_mode):
         info.type = tarfile.SYMTYPE
-        with _reading(entry.path):
+        with reading(entry.path):
             info.linkname = os.readlink(entry.path)  # noqa: PTH115 - a Path would normalise what it says
-    return _tar_bytes(info)
+    return info
 
 
-def _tar_bytes(info: tarfile.TarInfo) -> bytes:
-    """In GNU's format, which has names as the bytes they are, of any length, and which busybox reads too."""
-    return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+def _mode_on_the_way(entry: Entry) -> int:
+    """The root is nobody else's business before it has its owner; a change of owner takes the set-id bits away."""
+    kind, mode = stat.S_IFMT(entry.seen.st_mode), stat.S_IMODE(entry.seen.st_mode)
+    least = _READABLE.get(kind, 0)
+    return least | (mode & ~_SET_ID if entry.name else 0)
 
 
-def _chunks(entry: _Entry) -> Iterator[bytes]:
-    """The content, exactly as long as it was announced. A file that is no longer the one seen is refused before the
-    last bytes are sent, so that the far side never has it whole."""
-    left, chunk = entry.size, b""
-    with _reading(entry.path):
-        # non-blocking for the case that it has become a pipe since
-        descriptor = os.open(entry.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a Path can't be opened so
-            while data := file.read(min(_BUFFER, left)):
-                if chunk:
-                    yield chunk
-                chunk, left = data, left - len(data)
-            now = os.fstat(descriptor)
-    if left or (now.st_size, now.st_mtime_ns) != (entry.size, entry.seen.st_mtime_ns):
-        message = f"{shown(entry.path)} changed while it was being uploaded"
-        raise UploadFailed(message, hint="upload something that nobody writes to meanwhile")
-    if chunk:
-        yield chunk
+def _special(entry: Entry) -> bytes:
+    """Its mode and name, where it can't have had that mode on the way."""
+    mode = stat.S_IMODE(entry.seen.st_mode)
+    if stat.S_ISLNK(entry.seen.st_mode) or mode == _mode_on_the_way(entry):
+        return b""
+    return b"%o\0" % mode + f"./{entry.name}".encode("utf-8", "surrogateescape") + b"\0"
 
 
-@contextmanager
-def _reading(path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UploadFailed(f"{shown(path)} can't be read: {error.strerror or error}") from error
+def _add(stream: _Stream, name: str, content: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.mode, info.size = 0o600, len(content)
+    stream.write(tarstream.header(info))
+    stream.write(content)
+    stream.write(bytes(-len(content) % tarstream.BLOCK))
+
+
+def _skip(digest: hashlib._Hash, length: int) -> None:
+    while length > 0:
+        digest.update(_HOLE[:length])
+        length -= len(_HOLE)
 
 
 class _Raw(io.RawIOBase):
@@ -254,13 +221,13 @@ class _Raw(io.RawIOBase):
 
 
 class _Progress:
-    """Tells of the bytes sent, every megabyte or twentieth, and at the end."""
+    """Tells of the bytes sent, every megabyte or twentieth, and at the end. A hole counts once its file is through."""
 
     def __init__(self, destination: str, total: int, tell: Tell) -> None:
         self._destination = shown(destination)
         self._total = total
         self._tell = tell
-        self._sent = 0
+        self._sent = self._before = 0
         self._next = self._step = max(1_000_000, total // 20)
 
     def add(self, count: int) -> None:
@@ -268,3 +235,9 @@ class _Progress:
         if self._sent >= min(self._next, self._total):
             self._next = self._sent + self._step
             self._tell(Uploading(self._destination, self._sent, self._total))
+
+    def done(self, size: int) -> None:
+        holes = self._before + size - self._sent
+        self._before += size
+        if holes:
+            self.add(holes)

@@ -215,6 +215,8 @@ class LoopbackMachine:
         if "reboot-by-amibake" in command:
             self._asked_to_reboot(execution, command)
         elif ours and ours[3] != "amibake-environment":
+            if ours[3] == "amibake-put" and not self.execute:
+                ours[8:10] = "", ""  # owner and group: those of the builder's are not known here
             if not self._drops_instead(command):
                 arguments = [str(self.upload(word)) if word.startswith("/") else word for word in ours[4:]]
                 execution.process([*ours[:4], *arguments], self.home, self._environment())
@@ -292,7 +294,10 @@ def _words(command: str) -> list[str]:
 
 
 def _our_program(command: str) -> list[str]:
-    """The words of a remote program of amibake's own (amibake.remote), and none for anything else."""
+    """The words of a remote program of amibake's own (amibake.remote), and none for anything else. There is no root:
+    one that is to be run as root is run like the others."""
     words = _words(command)[1:]
+    if words[3:4] == ["amibake-as-root"]:
+        words = words[4:]
     ours = words[:2] == ["sh", "-c"] and len(words) > 3 and words[3].startswith("amibake-")
     return words if ours else []

@@ -1,0 +1,292 @@
+"""What comes down: written below a directory of our own, compared with what the far side has, and then put in place.
+
+The far side may be hostile. Every entry's parents are directories that this download itself has made, so neither names
+nor symlinks lead elsewhere; what is no file, directory or symlink is not made; set-id bits are dropped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import re
+import secrets
+import shutil
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from amibake.errors import UploadFailed
+from amibake.remote import program, relative_to_login, shown
+from amibake.ssh.command import Chunk
+from amibake.ssh.programs import text
+from amibake.ssh.said import Said
+from amibake.ssh.tarstream import BLOCK
+from amibake.ssh.untar import Buffer, Damaged, Member, next_member
+
+_BUFFER = 1 << 18
+_ZEROS = bytes(_BUFFER)
+_NOISE = 1 << 20
+_PERMISSIONS = 0o777
+
+# Each file's first so many bytes, for those that have grown since.
+_BEGINNINGS = """
+exec xargs -0 -r -n 2 sh -c 'head -c "$1" "$2" | sha256sum' amibake-beginning
+"""
+
+
+class Download:
+    """One download under way. Give it what arrives by `add`, then ask whether that was all, and `place` it.
+
+    Attributes:
+        command: The remote program.
+        said: What the far side said on its standard error.
+        complete: Whether the archive has come to its end.
+    """
+
+    def __init__(self, source: str, destination: str, *, sudo: bool = False) -> None:
+        marker = f"amibake-{secrets.token_hex(8)}"
+        self._source = source
+        self._destination = destination
+        self._sudo = sudo
+        path = relative_to_login(source).rstrip("/") or "/"
+        self.command = program("get", text("get.sh"), path, marker, sudo=sudo)
+        self.said = Said()
+        self._skipped: list[str] = []
+        self._buffer = Buffer()
+        self._reading = self._receive(marker.encode() + b"\0")
+        self.complete = False
+        self._digests: dict[bytes, bytes] = {}
+        self._doubtful: list[tuple[bytes, int, bytes]] = []
+        self._target = Path(destination)
+        self._staging: Path | None = None
+        self._made: dict[tuple[str, ...], int] = {}
+
+    def add(self, chunk: Chunk) -> None:
+        """Something arrived.
+
+        Raises:
+            UploadFailed: it can't be written here, or is nothing that a download consists of.
+        """
+        if chunk.stream == "stderr":
+            self.said.add(chunk)
+        elif not self.complete:
+            self._buffer.add(chunk.data)
+            try:
+                next(self._reading)
+            except StopIteration:
+                self.complete = True
+            except Damaged as error:
+                raise UploadFailed(f"{shown(self._source)} can't be downloaded: {error}") from error
+
+    def discard(self) -> None:
+        """Remove what is not in its place; to be called always."""
+        self._reading.close()
+        if self._staging is not None:
+            shutil.rmtree(self._staging, ignore_errors=True)
+
+    def warnings(self) -> list[str]:
+        """What was left out."""
+        sockets = [line.removeprefix("tar: ") for line in self.said.lines() if line.endswith(": socket ignored")]
+        special = [f"{name}: a pipe or a device is not downloaded" for name in self._skipped]
+        return special + [f"{line.removesuffix(': socket ignored')}: a socket is not downloaded" for line in sockets]
+
+    def doubts(self) -> tuple[str, bytes] | None:
+        """The command that says whether all is as it should be, and its input; None when that is certain already.
+
+        Raises:
+            UploadFailed: something is missing.
+        """
+        if not self.complete:
+            raise UploadFailed(f"{shown(self._source)} can't be downloaded: the stream was cut")
+        if self._digests:
+            name = shown(os.fsdecode(next(iter(self._digests))))
+            raise UploadFailed(f"{name} vanished while it was being downloaded")
+        if not self._doubtful:
+            return None
+        given = b"".join(b"%d\0%s\0" % (size, name) for name, size, _ in self._doubtful)
+        return program("beginnings", _BEGINNINGS, sudo=self._sudo), given
+
+    def settle(self, answer: str) -> None:
+        """What that command printed.
+
+        Raises:
+            UploadFailed: a file is not as it was written here, nor has it only grown.
+        """
+        digests = [line.split(" ")[0].encode() for line in answer.splitlines()]
+        digests += [b""] * (len(self._doubtful) - len(digests))
+        for (name, _, received), there in zip(self._doubtful, digests, strict=False):
+            if received != there:
+                raise UploadFailed(
+                    f"{shown(os.fsdecode(name))} changed while it was being downloaded: its SHA-256 is another",
+                    hint="download something that nobody rewrites meanwhile",
+                )
+
+    def place(self) -> None:
+        """Put it in its place.
+
+        Raises:
+            UploadFailed: that can't be written.
+        """
+        assert self._staging is not None  # noqa: S101 - something was received
+        merged: set[tuple[str, ...]] = set()
+        with _writing(self._target):
+            _place(self._staging / "tree", self._target, (), merged)
+            for parts, mode in reversed(self._made.items()):
+                if mode >= 0 and parts not in merged:
+                    self._target.joinpath(*parts).chmod(mode)
+
+    def _receive(self, marker: bytes) -> Generator[None, None, None]:
+        buffer = self._buffer
+        yield from buffer.until(marker, _NOISE)  # a login shell may have said something first
+        kind = yield from buffer.until(b"\0")
+        found: list[bytes] = []
+        while name := (yield from buffer.until(b"\0")):
+            found.append(name)
+        while line := (yield from buffer.until(b"\n")):
+            self._note(line)
+        names = _Names(found, pattern=kind == b"pattern")
+        while (member := (yield from next_member(buffer))) is not None:
+            parts = names.parts(member.name)
+            if member.kind == "special":
+                self._skipped.append(shown(os.fsdecode(member.name)))
+                continue
+            if self._staging is None:
+                self._begin(member, pattern=kind == b"pattern")
+            yield from self._write(member, parts)
+        if self._staging is None:
+            raise Damaged("nothing in it is a file, a directory or a symlink")
+
+    def _note(self, line: bytes) -> None:
+        escaped = line.startswith(b"\\")
+        digest, _, name = line.removeprefix(b"\\").partition(b"  ")
+        if escaped:
+            name = re.sub(rb"\\([nr\\])", lambda match: {b"n": b"\n", b"r": b"\r"}.get(match[1], b"\\"), name)
+        self._digests[name] = digest
+
+    def _begin(self, first: Member, *, pattern: bool) -> None:
+        """Where it goes, now that it is known what it is."""
+        name = posixpath.basename(self._source.rstrip("/"))
+        inside = Path(self._destination, "" if name in {".", "..", "~"} else name)
+        slash = self._destination.endswith("/")
+        if pattern:
+            self._target = Path(self._destination)
+        elif first.kind == "directory":
+            if not self._source.endswith("/") and (slash or self._target.is_dir()):
+                self._target = inside
+        elif self._source.endswith("/"):
+            raise UploadFailed(f"{shown(self._source)} can't be downloaded: it is no directory")
+        elif slash:
+            self._target = inside
+        with _writing(self._target):
+            base = self._target if pattern or self._target.is_dir() else self._target.parent
+            base.mkdir(parents=True, exist_ok=True)
+            staging = base / f".amibake-{secrets.token_hex(8)}"
+            staging.mkdir(mode=0o700)
+            self._staging = staging
+            if pattern:
+                (staging / "tree").mkdir()
+                self._made[()] = -1
+
+    def _write(self, member: Member, parts: tuple[str, ...]) -> Generator[None, None, None]:
+        assert self._staging is not None  # noqa: S101 - `_begin` came first
+        if parts in self._made:
+            raise Damaged(f"{shown('/'.join(parts))} came twice")
+        if parts and self._made.get(parts[:-1]) is None:
+            raise Damaged(f"{shown('/'.join(parts))} came without its directory")
+        path = os.fspath(self._staging.joinpath("tree", *parts))
+        if member.kind == "file":
+            yield from self._write_file(member, path)
+            return
+        with _writing(self._target.joinpath(*parts)):
+            if member.kind == "symlink":
+                os.symlink(os.fsdecode(member.target), path)  # noqa: PTH211 - a Path would normalise it
+            else:
+                os.mkdir(path, 0o700)  # noqa: PTH102 - its own mode comes last, for it may forbid writing
+                self._made[parts] = member.mode & _PERMISSIONS
+
+    def _write_file(self, member: Member, path: str) -> Generator[None, None, None]:
+        digest = hashlib.sha256()
+        with _writing(self._target):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            at = 0
+            for begin, length in member.segments:
+                _skip(digest, begin - at)
+                at = begin
+                while at < begin + length:
+                    data = yield from self._buffer.some(min(_BUFFER, begin + length - at))
+                    digest.update(data)
+                    with _writing(self._target):
+                        _write_all(descriptor, data, at)
+                    at += len(data)
+                yield from self._buffer.exactly(-length % BLOCK)
+            _skip(digest, member.size - at)
+            with _writing(self._target):
+                os.truncate(descriptor, member.size)
+                os.fchmod(descriptor, member.mode & _PERMISSIONS)
+                os.utime(descriptor, (member.mtime, member.mtime))
+        finally:
+            os.close(descriptor)
+        received = digest.hexdigest().encode()
+        if self._digests.pop(member.name, None) != received:
+            self._doubtful.append((member.name, member.size, received))
+
+
+class _Names:
+    """From names in the archive to paths below the destination."""
+
+    def __init__(self, found: list[bytes], *, pattern: bool) -> None:
+        self._found = [name.rstrip(b"/") for name in found]
+        self._pattern = pattern
+        self._at = 0
+
+    def parts(self, name: bytes) -> tuple[str, ...]:
+        """Raises Damaged for one that was not found there, or that leads out of it."""
+        name = name.rstrip(b"/")
+        while self._at < len(self._found):
+            found = self._found[self._at]
+            if name == found or name.startswith(found + b"/"):
+                break
+            self._at += 1
+        else:
+            raise Damaged(f"{shown(os.fsdecode(name))} was not asked for")
+        below = name[len(found) + 1 :]
+        top = [posixpath.basename(found)] if self._pattern else []
+        parts = [os.fsdecode(part) for part in [*top, *(below.split(b"/") if below else [])]]
+        if any(part in {"", ".", ".."} or "\0" in part for part in parts):
+            raise Damaged(f"{shown(os.fsdecode(name))} leads elsewhere")
+        return tuple(parts)
+
+
+def _place(source: Path, target: Path, parts: tuple[str, ...], merged: set[tuple[str, ...]]) -> None:
+    there = target.is_dir() and (not parts or not target.is_symlink())
+    if source.is_dir() and not source.is_symlink() and there:
+        merged.add(parts)
+        for child in sorted(source.iterdir()):
+            _place(child, target / child.name, (*parts, child.name), merged)
+    else:
+        source.replace(target)
+
+
+def _write_all(descriptor: int, data: bytes, at: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, at)
+        view, at = view[written:], at + written
+
+
+def _skip(digest: hashlib._Hash, length: int) -> None:
+    while length > 0:
+        digest.update(_ZEROS[:length] if length < _BUFFER else _ZEROS)
+        length -= _BUFFER
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        with suppress(ValueError):
+            path = path.absolute()
+        raise UploadFailed(f"{shown(str(path))} can't be written: {error.strerror or error}") from error

@@ -1,0 +1,50 @@
+"""A tar archive in GNU's format, as a stream: that format has names as the bytes they are, of any length, and holes."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Sequence
+
+BLOCK = 512
+_IN_HEADER, _IN_BLOCK = 4, 21
+_MAP_AT, _CHECKSUM_AT = 386, 148
+
+END = bytes(2 * BLOCK + tarfile.RECORDSIZE)
+"""Two empty blocks end an archive; tar reads in records, so the last one is filled."""
+
+
+def header(info: tarfile.TarInfo) -> bytes:
+    """What comes ahead of an entry's content."""
+    return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+
+
+def sparse_header(info: tarfile.TarInfo, segments: Sequence[tuple[int, int]]) -> bytes:
+    """The same for a file of `info.size` bytes with data at these places only, (offset, length), each but the last in
+    whole blocks. What follows is the data alone, without gaps."""
+    places = [*segments, (info.size, 0)]
+    size, info.size, info.type = info.size, sum(length for _, length in segments), b"S"
+    *before, last = _blocks(header(info))
+    block = bytearray(last)
+    numbers = [_number(number) for place in places for number in place]
+    block[_MAP_AT : _MAP_AT + 2 * 12 * _IN_HEADER] = b"".join(numbers[: 2 * _IN_HEADER]).ljust(
+        2 * 12 * _IN_HEADER, b"\0"
+    )
+    block[482] = len(places) > _IN_HEADER
+    block[483:495] = _number(size)
+    block[_CHECKSUM_AT : _CHECKSUM_AT + 8] = b" " * 8
+    block[_CHECKSUM_AT : _CHECKSUM_AT + 8] = b"%06o\0 " % sum(block)
+    rest = numbers[2 * _IN_HEADER :]
+    more = []
+    while rest:
+        here, rest = rest[: 2 * _IN_BLOCK], rest[2 * _IN_BLOCK :]
+        more.append(b"".join(here).ljust(504, b"\0") + bytes([bool(rest)]).ljust(8, b"\0"))
+    return b"".join([*before, bytes(block), *more])
+
+
+def _blocks(data: bytes) -> list[bytes]:
+    return [data[at : at + BLOCK] for at in range(0, len(data), BLOCK)]
+
+
+def _number(value: int) -> bytes:
+    """Octal where that fits, and GNU's base 256 where it does not."""
+    return b"%011o\0" % value if value < 8**11 else b"\x80" + value.to_bytes(11, "big")
