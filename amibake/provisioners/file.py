@@ -203,7 +203,7 @@ def _mistakes_of_content(content: object) -> Iterator[str]:
         yield f"content: must be a str, bytes or a Secret, not {type(content).__name__}"
         return
     try:
-        _bytes(content)  # type: ignore[arg-type] # looked at above
+        _bytes(content)
     except UnicodeEncodeError:
         yield "content: has characters that are not text, which UTF-8 can't encode"
 

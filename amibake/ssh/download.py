@@ -50,7 +50,8 @@ class Download:
         self._destination = destination
         self._sudo = sudo
         path = relative_to_login(source).rstrip("/") or "/"
-        self.command = program("get", text("get.sh"), path, marker, sudo=sudo)
+        only = "directory" if source.endswith("/") else ""
+        self.command = program("get", text("get.sh"), path, marker, only, sudo=sudo)
         self.said = Said()
         self._skipped: list[str] = []
         self._buffer = Buffer()
@@ -166,18 +167,17 @@ class Download:
 
     def _begin(self, first: Member, *, pattern: bool) -> None:
         """Where it goes, now that it is known what it is."""
-        name = posixpath.basename(self._source.rstrip("/"))
-        inside = Path(self._destination, "" if name in {".", "..", "~"} else name)
-        slash = self._destination.endswith("/")
-        if pattern:
-            self._target = Path(self._destination)
-        elif first.kind == "directory":
-            if not self._source.endswith("/") and (slash or self._target.is_dir()):
+        path = self._source.rstrip("/")
+        name = posixpath.basename(path)
+        inside = Path(self._destination, "" if name in {".", ".."} or path == "~" else name)
+        into = self._destination.endswith("/")
+        if not pattern and first.kind == "directory":
+            if not self._source.endswith("/") and (into or self._target.is_dir()):
                 self._target = inside
-        elif self._source.endswith("/"):
-            raise UploadFailed(f"{shown(self._source)} can't be downloaded: it is no directory")
-        elif slash:
-            self._target = inside
+        elif not pattern:
+            self._target = inside if into else self._target
+            if self._target.is_dir():
+                raise UploadFailed(f"{shown(str(self._target))} can't be written: it is a directory")
         with _writing(self._target):
             base = self._target if pattern or self._target.is_dir() else self._target.parent
             base.mkdir(parents=True, exist_ok=True)
@@ -196,7 +196,7 @@ class Download:
             raise Damaged(f"{shown('/'.join(parts))} came without its directory")
         path = os.fspath(self._staging.joinpath("tree", *parts))
         if member.kind == "file":
-            yield from self._write_file(member, path)
+            yield from self._write_file(member, path, self._target.joinpath(*parts))
             return
         with _writing(self._target.joinpath(*parts)):
             if member.kind == "symlink":
@@ -205,9 +205,9 @@ class Download:
                 os.mkdir(path, 0o700)  # noqa: PTH102 - its own mode comes last, for it may forbid writing
                 self._made[parts] = member.mode & _PERMISSIONS
 
-    def _write_file(self, member: Member, path: str) -> Generator[None, None, None]:
+    def _write_file(self, member: Member, path: str, target: Path) -> Generator[None, None, None]:
         digest = hashlib.sha256()
-        with _writing(self._target):
+        with _writing(target):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             at = 0
@@ -217,12 +217,12 @@ class Download:
                 while at < begin + length:
                     data = yield from self._buffer.some(min(_BUFFER, begin + length - at))
                     digest.update(data)
-                    with _writing(self._target):
+                    with _writing(target):
                         _write_all(descriptor, data, at)
                     at += len(data)
                 yield from self._buffer.exactly(-length % BLOCK)
             _skip(digest, member.size - at)
-            with _writing(self._target):
+            with _writing(target):
                 os.truncate(descriptor, member.size)
                 os.fchmod(descriptor, member.mode & _PERMISSIONS)
                 os.utime(descriptor, (member.mtime, member.mtime))

@@ -1,12 +1,13 @@
 # shellcheck shell=sh
 # Download: what a path or a pattern names goes to standard output.
 #
+# Arguments: the path or pattern, a marker, and `directory` where it can only be one.
 # After the marker come: `path` or `pattern`; what was found, each ended by a NUL, and one NUL more; the lines of
 # sha256sum for all files, and an empty line; a tar archive.
 set -eu
 LC_ALL=C
 export LC_ALL
-marker=$2
+marker=$2 only=$3
 set -- "$1"
 
 fail() {
@@ -19,6 +20,7 @@ if [ -e "$1" ] || [ -L "$1" ]; then
     # with a dot, because $(…) drops all newlines at the end
     found=$(readlink -f "$1" && echo .) || fail 'it is a symlink that leads nowhere'
     set -- "${found%??}"
+    if [ "$only" ] && ! [ -d "$1" ]; then fail 'it is no directory'; fi
     if ! [ -f "$1" ] && ! [ -d "$1" ]; then fail 'it is neither a file nor a directory'; fi
 else
     kind=pattern
@@ -31,7 +33,7 @@ else
     esac
     IFS=
     # shellcheck disable=SC2086 # expanding names is what this is for; nothing else can be in it
-    set -- $1
+    set -- $1${only:+/}
     [ -e "$1" ] || [ -L "$1" ] || fail 'nothing matches'
 fi
 

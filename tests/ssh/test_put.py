@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import re
 import socket
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +18,7 @@ from amibake.errors import ConnectionLost, UploadFailed
 from amibake.events import Event, Uploading
 from amibake.ssh.host import SSHHost
 from amibake.testing.sshd import LoopbackMachine
+from tests.odd import odd_tree, told
 
 NAMES = [
     "plain",
@@ -409,3 +413,177 @@ def test_a_file_cut_leaves_the_old_one(host: SSHHost, machine: LoopbackMachine) 
     host.reconnect()
     host.put(bytes(2 << 20), "/tmp/x")
     assert names(machine.upload("/tmp")) == ["x"]
+
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives things away")
+
+
+def owners(root: Path) -> set[tuple[int, int]]:
+    found = [root, *root.rglob("*")]
+    return {(path.lstat().st_uid, path.lstat().st_gid) for path in found}
+
+
+@as_root
+def test_everything_that_is_created_gets_its_owner_and_nothing_else(
+    host: SSHHost, machine: LoopbackMachine, tree: Path
+) -> None:
+    (tree / "a" / "set-id").write_text("x")
+    (tree / "a" / "set-id").chmod(0o6755)
+    machine.upload("/srv").mkdir()
+    host.put(tree, "/srv/new/app", owner=1234, group=2345)
+    assert owners(machine.upload("/srv/new")) == {(1234, 2345)}
+    assert owners(machine.upload("/srv")) == {(1234, 2345), (0, 0)}
+    assert listing(machine.upload("/srv/new/app")) == listing(tree)
+    host.put(b"x", "/srv/other/file", owner=77, mode=0o4750)
+    assert owners(machine.upload("/srv/other")) == {(77, 0)}
+    assert stat.S_IMODE(machine.upload("/srv/other/file").stat().st_mode) == 0o4750
+    host.put(b"x", "/srv/group", group="daemon")
+    assert owners(machine.upload("/srv/group")) == {(0, grp.getgrnam("daemon").gr_gid)}
+    host.put(b"x", "/srv/user", owner="daemon")
+    daemon = pwd.getpwnam("daemon")
+    assert owners(machine.upload("/srv/user")) == {(daemon.pw_uid, daemon.pw_gid)}
+
+
+@as_root
+def test_directories_that_are_there_keep_their_owner_and_mode(
+    host: SSHHost, machine: LoopbackMachine, tree: Path
+) -> None:
+    there = machine.upload("/srv/app")
+    (there / "a").mkdir(parents=True)
+    (there / "a").chmod(0o750)
+    (there / "a" / "kept").write_text("kept")
+    for path in (there, there / "a", there / "a" / "kept"):
+        os.chown(path, 55, 66)
+    host.put(tree, "/srv/app", owner=1234, group=2345)
+    for path in (there, there / "a", there / "a" / "kept"):
+        assert (path.stat().st_uid, path.stat().st_gid) == (55, 66)
+    assert stat.S_IMODE((there / "a").stat().st_mode) == 0o750
+    assert owners(there / "a" / "b") | owners(there / "run") == {(1234, 2345)}
+    (there / "a" / "b" / "big").unlink()
+    host.put(tree, "/srv/app", sudo=True)
+    assert owners(there / "run") | owners(there / "a" / "b" / "big") == {(0, 0)}
+    assert (there / "a" / "b").stat().st_uid == 1234
+
+
+@pytest.mark.parametrize(
+    ("rights", "said"),
+    [
+        ({"owner": "no-such-user"}, "there is no user no-such-user"),
+        ({"group": "no-such-group"}, "there is no group no-such-group"),
+        ({"owner": "root", "group": "no-such-group"}, "there is no group no-such-group"),
+    ],
+)
+def test_an_owner_who_is_not_there(
+    host: SSHHost, machine: LoopbackMachine, tree: Path, rights: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UploadFailed, match=f"local can't be uploaded to /srv/new/x on .*: {said}$"):
+        host.put(tree, "/srv/new/x", **rights)
+    assert not machine.upload("/srv").exists()
+
+
+def test_nobody_can_look_at_it_before_it_has_its_mode(
+    host: SSHHost, machine: LoopbackMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.upload("/srv").mkdir()
+    machine.upload("/srv").chmod(0o1777)
+    look = f"stat -c %a . tree >>{tmp_path}/seen; "
+    on_path(tmp_path, monkeypatch, "tar", f'/usr/bin/tar "$@"; {look}')
+    on_path(tmp_path, monkeypatch, "chmod", f'{look}/bin/chmod "$@"; {look}')
+    host.put(b"x", "/srv/conf", mode=0o640)
+    assert (tmp_path / "seen").read_text().split() == ["700", "600", "700", "600", "700", "640"]
+    assert stat.S_IMODE(machine.upload("/srv/conf").stat().st_mode) == 0o640
+
+
+def test_what_others_plant_in_its_way_is_not_followed(
+    host: SSHHost, machine: LoopbackMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    bend = f'case $1 in *.amibake-*) mv "$1" "$1.moved"; ln -s {tmp_path}/elsewhere "$1";; esac'
+    on_path(tmp_path, monkeypatch, "mkdir", f'/bin/mkdir "$@"; {bend}')
+    with pytest.raises(UploadFailed, match=r"somebody has moved .*/tmp/\.amibake-"):
+        host.put(b"x", "/tmp/conf")
+    assert names(tmp_path / "elsewhere") == []
+    on_path(tmp_path, monkeypatch, "mkdir", 'ln -s /etc "$1"; exec /bin/mkdir "$@"')
+    with pytest.raises(UploadFailed, match="File exists"):
+        host.put(b"x", "/tmp/conf")
+    assert not machine.upload("/tmp/conf").exists()
+
+
+def test_who_is_not_root_gives_directories_that_forbid_writing_their_modes_last(
+    host: SSHHost, machine: LoopbackMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = odd_tree(tmp_path / "odd")
+    on_path(tmp_path, monkeypatch, "id", 'if [ "$1" = -u ]; then echo 1000; else exec /usr/bin/id "$@"; fi')
+    host.put(tree, "/srv/tree")
+    assert told(machine.upload("/srv/tree")) == told(tree)
+    (machine.upload("/srv/tree") / "modes" / "d" / "700").chmod(0o711)
+    host.put(tree, "/srv/tree")
+    expected = told(tree)
+    expected[b"modes/d/700"] = ("drwx--x--x", b"", 0)
+    assert told(machine.upload("/srv/tree")) == expected
+
+
+def test_a_symlink_in_the_place_of_a_directory_is_not_followed(
+    host: SSHHost, machine: LoopbackMachine, tree: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    machine.upload("/srv/x").mkdir(parents=True)
+    (machine.upload("/srv/x") / "a").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UploadFailed, match="mv: cannot overwrite non-directory"):
+        host.put(tree, "/srv/x")
+    assert names(tmp_path / "elsewhere") == []
+
+
+def test_a_path_with_braces(host: SSHHost, machine: LoopbackMachine, tree: Path) -> None:
+    for _ in range(2):
+        host.put(tree, "/srv/{}/a{}b")
+    assert listing(machine.upload("/srv/{}/a{}b")) == listing(tree)
+
+
+def test_a_file_that_changes_while_it_is_read(
+    host: SSHHost, tmp_path: Path, machine: LoopbackMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    big = tmp_path / "big"
+    real = os.pread
+    changes: list[Callable[[], object]] = [
+        lambda: os.truncate(big, 300_000),
+        lambda: big.write_bytes(bytes(2 << 20)),
+    ]
+    for change in changes:
+        big.write_bytes(os.urandom(1 << 20))
+        pending = [change]
+
+        def pread(descriptor: int, size: int, at: int, pending: list[Callable[[], object]] = pending) -> bytes:
+            if at >= 1 << 19 and pending:
+                pending.pop()()
+            return real(descriptor, size, at)
+
+        monkeypatch.setattr("amibake.ssh.local.os.pread", pread)
+        with pytest.raises(UploadFailed, match="/big changed while it was being uploaded"):
+            host.put(big, "/tmp/big")
+    monkeypatch.undo()
+    host.put(b"x", "/tmp/other")
+    assert names(machine.upload("/tmp")) == ["other"]
+
+
+def test_a_device_takes_the_place_of_a_file(host: SSHHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "file").write_bytes(b"")
+    real = os.open
+
+    def opened(path: str, *arguments: int) -> int:
+        return real("/dev/null" if path.endswith("/tree/file") else path, *arguments)
+
+    monkeypatch.setattr("amibake.ssh.local.os.open", opened)
+    with pytest.raises(UploadFailed, match="changed while"):
+        host.put(tmp_path / "tree", "/tmp/x")
+
+
+def test_permission_denied_has_a_hint(host: SSHHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_path(tmp_path, monkeypatch, "mkdir", "echo mkdir: Permission denied >&2; exit 1")
+    with pytest.raises(UploadFailed, match="Permission denied") as caught:
+        host.put(b"x", "/etc/conf")
+    assert "sudo=True" in caught.value.hint
+    with pytest.raises(UploadFailed, match="Permission denied") as caught:
+        host.put(b"x", "/etc/conf", sudo=True)
+    assert caught.value.hint == ""
