@@ -170,7 +170,7 @@ class File(Step):
         if destination.endswith("/"):
             if self.content is not None:
                 yield f"destination: {destination} names no file for the content"
-        elif self.sources is not None and len(self.sources) > 1:
+        elif not isinstance(self.sources, str) and len(self._sources()) > 1:
             yield f"destination: {destination}/ is where several sources can go: it must end in /"
 
     def _mistakes_of_direction(self) -> Iterator[str]:

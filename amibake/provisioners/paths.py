@@ -10,6 +10,9 @@ from pathlib import Path
 
 def mistakes_of_local(source: str, *, generated: bool) -> Iterator[str]:
     """Of something that is to be read here. What is `generated` later need not be there yet."""
+    if not source:
+        yield "is empty"
+        return
     try:
         Path(source).stat()
         if source.endswith("/") and not Path(source).is_dir():
@@ -17,7 +20,7 @@ def mistakes_of_local(source: str, *, generated: bool) -> Iterator[str]:
         elif not os.access(source, os.R_OK):
             yield f"{source} can't be read"
     except FileNotFoundError as error:
-        if not generated or not source:
+        if not generated:
             yield f"{source!r}: {error.strerror}"
     except (OSError, ValueError) as error:
         yield f"{source!r}: {getattr(error, 'strerror', error)}"
