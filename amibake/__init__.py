@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from amibake.host import Provisioner as Provisioner
     from amibake.image import Image as Image
     from amibake.images import find_image as find_image
+    from amibake.inner_loop import provision as provision
     from amibake.instance import Instance as Instance
     from amibake.instance import launch as launch
     from amibake.interrupts import Interrupted as Interrupted
@@ -95,6 +96,7 @@ _HOMES = {
     "Interrupted": "interrupts",
     "bake": "flow",
     "find_image": "images",
+    "provision": "inner_loop",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - all of them are strings

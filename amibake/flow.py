@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from amibake._version import __version__
 from amibake.builder import Builder
@@ -21,12 +21,14 @@ from amibake.ec2.publication import copy_images, publish
 from amibake.ec2.replacement import delete_old_snapshots, take_names
 from amibake.errors import InvalidOption
 from amibake.events import Emit
-from amibake.host import Provisioner
+from amibake.host import Host, Provisioner
 from amibake.image import APP, NAME, NODE_ENV, SOURCE_AMI, STAGE, VERSION, Image
 from amibake.interrupts import interruptible
+from amibake.keeping import check_resumable, keeping, key_file, key_of
 from amibake.ledger import Ledger
 from amibake.login import Launched, logged_in, login_mistakes, route_to, seen_from, temporary_key
 from amibake.seal import seal
+from amibake.steps import perform, run_error_cleanup
 
 if TYPE_CHECKING:
     from amibake.ec2.cloud import Session
@@ -36,6 +38,9 @@ def bake(
     builder: Builder,
     provisioners: Iterable[Provisioner] = (),
     *,
+    error_cleanup_provisioners: Iterable[Provisioner] = (),
+    on_error: Literal["cleanup", "keep"] = "cleanup",
+    resume: str | None = None,
     session: Session | None = None,
     on_event: Emit | None = None,
 ) -> Image | Any:  # None only with skip_create_ami, which nobody wants to be asked about
@@ -44,6 +49,11 @@ def bake(
     Args:
         builder: What to launch and what to make of it.
         provisioners: What is done on the builder, in this order.
+        error_cleanup_provisioners: What is done on it when one of those has failed, before it is removed.
+        on_error: "keep" leaves the builder of a failed bake running, up to the moment at which it is sealed, with all
+            that it takes to get in. The error says how to get in, until when, and how to remove it; the private key is
+            written to amibake-<build>.pem. An interrupt cleans up in any case.
+        resume: The id of a bake whose builder was kept: go on with that, with these provisioners.
         session: Whose account; with None, boto3's own resolution applies, `AWS_ENDPOINT_URL` included.
         on_event: Receives what happens as it happens (see `amibake.events`); with None it goes to `logging`.
 
@@ -53,23 +63,31 @@ def bake(
     Raises:
         AmibakeError: see `amibake.errors`. No image was published, and what could not be removed is in `.leftovers`.
     """
-    steps = check(builder, provisioners)
-    ledger, build = Ledger(on_event), secrets.token_hex(8)
-    with ledger.signed(build), interruptible(), unless_published() as drafts:
-        cloud = ec2.connect(session, build=build, ledger=ledger, access=builder, seconds=builder.max_build_time)
+    steps, cleanup = check(builder, provisioners, error_cleanup_provisioners, on_error)
+    ledger, build = Ledger(on_event), resume or secrets.token_hex(8)
+    with ledger.signed(build), interruptible(), unless_published() as drafts, ExitStack() as kept:
+        cloud = ec2.connect(
+            session,
+            build=build,
+            ledger=ledger,
+            access=builder,
+            seconds=builder.max_build_time,
+            resumed=resume is not None,
+        )
         with ledger.step("look up what is needed"):
             plan = look_up(cloud, builder)
         builder, tags = plan.builder, _tags(cloud, plan)
+        keeper = kept.enter_context(keeping(cloud, builder, wanted=on_error == "keep"))
         with ExitStack() as temporary:
             with ledger.step("launch the builder"):
                 launched = _launch(cloud, plan, temporary)
+            keeper.keep(launched, temporary)
             if builder.communicator == "ssh":
                 with logged_in(cloud, plan, launched) as host:
-                    for provisioner in steps:
-                        with ledger.step(_name(provisioner)):
-                            provisioner.provision(host)
+                    _provision(host, steps, cleanup, ledger)
                     with ledger.step("seal the builder"):
                         seal(host, launched.key.public if launched.key else None, ledger)
+                    keeper.released()
             else:
                 ledger.warn('not sealed: there is no way to the builder with communicator="none"')
             if builder.skip_create_ami:
@@ -92,14 +110,27 @@ def bake(
             image = take_names(cloud, image, plan, tags)
             if builder.force_delete_snapshot:
                 delete_old_snapshots(cloud, plan.taken, image)
+        key_file(build).unlink(missing_ok=True)
     return replace(image, timings=ledger.timings, warnings=tuple(ledger.warnings), leftovers=tuple(ledger.leftovers))
+
+
+def _provision(host: Host, steps: list[Provisioner], cleanup: list[Provisioner], ledger: Ledger) -> None:
+    try:
+        for step in steps:
+            perform(step, host, ledger)
+    except Exception:
+        run_error_cleanup(cleanup, host, ledger)
+        raise
 
 
 def _launch(cloud: ec2.Cloud, plan: Plan, temporary: ExitStack) -> Launched:
     """The builder, running, and everything that it takes to get in; all of it goes with `temporary`."""
     builder, keep = plan.builder, temporary.enter_context
     cloud = cloud.tagged({NAME: "amibake builder", **builder.run_tags, **({APP: builder.app} if builder.app else {})})
-    key = temporary_key(builder, comment=f"amibake {cloud.build}")
+    if cloud.resumed:
+        check_resumable(cloud)
+    taken_up = cloud.resumed and builder.has_temporary_key
+    key = key_of(cloud.build) if taken_up else temporary_key(builder, comment=f"amibake {cloud.build}")
     route = keep(route_to(cloud, builder))  # a bastion that does not work is known before anything is made
     key_name = keep(temporary_key_pair(cloud, builder, key.public)) if key else builder.ssh_keypair_name
     groups = keep(security_groups(cloud, plan.network))
@@ -117,35 +148,43 @@ def _launch(cloud: ec2.Cloud, plan: Plan, temporary: ExitStack) -> Launched:
     return Launched(machine, address, route, key)
 
 
-def check(builder: Builder, provisioners: Iterable[Provisioner]) -> list[Provisioner]:
-    """Everything that can be known beforehand, all mistakes in one error; answers with the provisioners as a list."""
+def check(
+    builder: Builder,
+    provisioners: Iterable[Provisioner],
+    error_cleanup_provisioners: Iterable[Provisioner] = (),
+    on_error: str = "cleanup",
+) -> tuple[list[Provisioner], list[Provisioner]]:
+    """Everything that can be known beforehand, all mistakes in one error; answers with the provisioners as lists."""
     if not isinstance(builder, Builder):
         raise InvalidOption(f"builder: a Builder, not {type(builder).__name__}")
-    if not isinstance(provisioners, Iterable):
-        raise InvalidOption(f"provisioners: a list of provisioners, not one {type(provisioners).__name__}")
-    steps, mistakes = list(provisioners), list(login_mistakes(builder))
+    mistakes = list(login_mistakes(builder))
+    if on_error not in ("cleanup", "keep"):
+        mistakes.append(f'on_error: "cleanup" or "keep", not {on_error!r}')
+    steps, wrong = checked(provisioners)
+    cleanup, also_wrong = checked(error_cleanup_provisioners, "error_cleanup_provisioner")
+    mistakes += [*wrong, *also_wrong]
     if builder.communicator == "none" and steps:
         mistakes.append('provisioners: there is no way to the builder with communicator="none"')
+    if mistakes:
+        raise InvalidOption(*mistakes)
+    return steps, cleanup
+
+
+def checked(provisioners: Iterable[Provisioner], kind: str = "provisioner") -> tuple[list[Provisioner], list[str]]:
+    """The provisioners as a list, and what is wrong with them."""
+    if not isinstance(provisioners, Iterable):
+        return [], [f"{kind}s: a list of provisioners, not one {type(provisioners).__name__}"]
+    steps, mistakes = list(provisioners), list[str]()
     for number, step in enumerate(steps, start=1):
         if isinstance(step, type) or not isinstance(step, Provisioner):
             name = getattr(step, "__name__", type(step).__name__)
-            mistakes.append(
-                f"provisioner {number}: {name} is not one; it has to be an object with check() and provision()"
-            )
+            mistakes.append(f"{kind} {number}: {name} is not one; it has to be an object with check() and provision()")
             continue
         try:
             step.check()
         except InvalidOption as error:
             mistakes.extend(error.mistakes)
-    if mistakes:
-        raise InvalidOption(*mistakes)
-    return steps
-
-
-def _name(provisioner: Provisioner) -> str:
-    """What the step is called: what the provisioner calls itself, but never a repr, which may show a secret."""
-    kind = type(provisioner)
-    return kind.__name__ if kind.__str__ is object.__str__ else str(provisioner)
+    return steps, mistakes
 
 
 def _tags(cloud: ec2.Cloud, plan: Plan) -> DraftTags:

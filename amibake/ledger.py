@@ -13,13 +13,15 @@ from amibake.interrupts import held
 
 
 class Ledger:
-    """The record of one bake. Attributes: `timings` {step: seconds}, `warnings`, `leftovers`."""
+    """The record of one bake. Attributes: `timings` {step: seconds}, `warnings`, `leftovers`, and `kept`: while that is
+    a list, nothing is released, but what would have been is noted there with the command that removes it."""
 
     def __init__(self, on_event: Emit | None = None) -> None:
         self._on_event = on_event or to_logging
         self.timings: dict[str, float] = {}
         self.warnings: list[str] = []
         self.leftovers: list[str] = []
+        self.kept: list[str] | None = None
 
     def emit(self, event: Event) -> None:
         """Tell the user, through `on_event` or logging. One that raises (a closed pipe, say) is not asked again: what
@@ -57,6 +59,9 @@ class Ledger:
     def release(self, kind: str, name: str, remove: Callable[[], object], command: str) -> None:
         """Remove a temporary resource. A failure becomes a leftover, with the command to remove it, and is not raised.
         A first signal waits until it is done; a second one leaves a leftover and goes on as a signal."""
+        if self.kept is not None:
+            self.kept.append(f"{kind} {name} is kept; remove it with: {command}")
+            return
         with held():
             try:
                 remove()

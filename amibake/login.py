@@ -118,6 +118,7 @@ def logged_in(cloud: Cloud, plan: Plan, launched: Launched) -> Iterator[SSHHost]
     builder, machine = plan.builder, launched.machine
     data = {
         "BuildID": cloud.build,
+        "BuildName": builder.build_name or "-".join(filter(None, (builder.app, builder.stage, builder.node_env))),
         "BuildRegion": cloud.region,
         "Host": launched.address,
         "ID": machine.id,

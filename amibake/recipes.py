@@ -36,6 +36,8 @@ def build_primal(
     node_mirror: str | None = None,
     environment_vars: Mapping[str, str] | None = None,
     *,
+    on_error: Literal["cleanup", "keep"] = "cleanup",
+    resume: str | None = None,
     session: Session | None = None,
     on_event: Emit | None = None,
     **options: Unpack[PrimalOptions],
@@ -54,8 +56,7 @@ def build_primal(
         node_source: "nvm", or "tarball" for node's own archive, its checksum verified.
         node_mirror: Where node comes from, with the layout of nodejs.org/dist [nodejs.org itself].
         environment_vars: More environment for the script; it is not left in the image.
-        session: See `bake`.
-        on_event: See `bake`.
+        on_error, resume, session, on_event: See `bake`.
         options: The builder's options, see `Builder`: `source_ami` and `instance_type` first of all. `ami_name` is by
             default `{app}-primal {{timestamp}}`.
 
@@ -91,7 +92,14 @@ def build_primal(
     run = Shell(script=_script(script, "primal"), environment_vars=environment)
     ours = {"app": app, "stage": "primal"}
     builder = _checked({"ami_name": f"{app}-primal {{{{timestamp}}}}", **options}, ours, [run], provisioners, mistakes)
-    return bake(builder, [*uploads, run, *provisioners], session=session, on_event=on_event)
+    return bake(
+        builder,
+        [*uploads, run, *provisioners],
+        on_error=on_error,
+        resume=resume,
+        session=session,
+        on_event=on_event,
+    )
 
 
 def build_carnivore(
@@ -105,6 +113,8 @@ def build_carnivore(
     provisioners: Sequence[Provisioner] = (),
     environment_vars: Mapping[str, str] | None = None,
     *,
+    on_error: Literal["cleanup", "keep"] = "cleanup",
+    resume: str | None = None,
     session: Session | None = None,
     on_event: Emit | None = None,
     **options: Unpack[CarnivoreOptions],
@@ -122,8 +132,7 @@ def build_carnivore(
         script: The provisioning script [the one that ships with amibake].
         provisioners: More to do on the builder, after the script.
         environment_vars: More environment for the script; it is not left in the image.
-        session: See `bake`.
-        on_event: See `bake`.
+        on_error, resume, session, on_event: See `bake`.
         options: The builder's options, see `Builder`. `ami_name` is by default
             `{app}-carnivore-{node_env} {{timestamp}}`.
 
@@ -155,7 +164,14 @@ def build_carnivore(
     ours = {"app": app, "stage": "carnivore", "node_env": node_env}
     name = f"{app}-carnivore-{node_env} {{{{timestamp}}}}"
     builder = _checked({"ami_name": name, "source_ami": source_ami, **options}, ours, [run], provisioners, mistakes)
-    return bake(builder, [upload, run, *provisioners], session=session, on_event=on_event)
+    return bake(
+        builder,
+        [upload, run, *provisioners],
+        on_error=on_error,
+        resume=resume,
+        session=session,
+        on_event=on_event,
+    )
 
 
 def shipped(name: str) -> Path:

@@ -314,8 +314,3 @@ def test_an_address_of_ones_own_is_used_instead_of_ec2s(place: Place) -> None:
     # 127.77.0.1 is the address that the place gives to its first machine
     amibake.bake(builder(place, ssh_host="127.77.0.1"), [Does(listen)], session=place.session)
     assert heard == ["127.77.0.1"]
-
-
-def test_a_steps_name_is_never_a_repr() -> None:
-    assert flow._name(Does(lambda _: None)) == "Does"
-    assert flow._name(amibake.File("a", "/b")) == "upload a to /b"

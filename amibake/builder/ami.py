@@ -59,6 +59,10 @@ class Ami(Options):
     force_delete_snapshot: bool = False
     """And delete the snapshots of that image."""
 
+    build_name: str | None = Field(None, min_length=1, max_length=256)
+    """What this bake is called, for `only` and `except_` of provisioners; Packer's `name` of a build [app, stage and
+    node_env, as far as they are given, with "-" between]."""
+
     app: str | None = Field(None, min_length=1, max_length=256)
     """The application: the value of the tag `amibake:app`. The recipes set it."""
 

@@ -129,7 +129,11 @@ def admit_ssh(cloud: Cloud, builder: Builder, group_ids: list[str], address: str
         "Ipv6Ranges": [{"CidrIpv6": cidr, "Description": "amibake"} for cidr in cidrs if ":" in cidr],
     }
     authorize = partial(cloud.ec2.authorize_security_group_ingress, GroupId=group_ids[0], IpPermissions=[permission])
-    eventually(cloud, authorize, "InvalidGroup.NotFound")
+    try:
+        eventually(cloud, authorize, "InvalidGroup.NotFound")
+    except AmibakeError as error:
+        if error.code != "InvalidPermission.Duplicate":  # from a try whose answer was lost, or a bake before
+            raise
 
 
 def _sources(builder: Builder, address: str, seen_from: str | None) -> tuple[str, ...]:

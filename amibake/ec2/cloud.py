@@ -40,6 +40,7 @@ class Cloud:
         build: The bake's id.
         deadline: When the bake must be over.
         ledger: Where it writes down what it does.
+        resumed: Whether what this bake would make may be there already, from the one that it goes on with.
         tags: For everything temporary: the user's `run_tags`, whose it is, and from when on it counts as dead.
     """
 
@@ -50,6 +51,7 @@ class Cloud:
     deadline: Deadline
     ledger: Ledger
     tags: Mapping[str, str]
+    resumed: bool = False
 
     @property
     def marks(self) -> dict[str, str]:
@@ -85,6 +87,7 @@ def connect(
     access: Access | None = None,
     seconds: float = RELEASE,
     tags: Mapping[str, str] | None = None,
+    resumed: bool = False,
 ) -> Cloud:
     """A cloud for one bake or launch that may take so many `seconds`.
 
@@ -101,6 +104,7 @@ def connect(
         deadline=Deadline(seconds),
         ledger=ledger,
         tags={NAME: "amibake", **(tags or {}), **marks},
+        resumed=resumed,
     )
 
 

@@ -203,13 +203,19 @@ def launched(
     to be `keep`t."""
 
     def find() -> list[str]:
-        reservations = cloud.ec2.describe_instances(Filters=cloud.of_this_build())["Reservations"]
-        return [found["InstanceId"] for one in reservations for found in one["Instances"]]
+        return [found["InstanceId"] for found in found_by_tag(cloud)]
 
     def let_go(instance_id: str) -> None:
         release(instance_id)
 
     return resource(cloud, "instance", create=create, find=find, release=let_go, keep=keep)
+
+
+def found_by_tag(cloud: Cloud) -> list[InstanceTypeDef]:
+    """The instances of this build that are not terminated."""
+    reservations = cloud.ec2.describe_instances(Filters=cloud.of_this_build())["Reservations"]
+    found = [instance for one in reservations for instance in one["Instances"]]
+    return [instance for instance in found if instance["State"]["Name"] != "terminated"]
 
 
 def end(cloud: Cloud, instance_id: str) -> bool:

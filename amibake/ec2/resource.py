@@ -45,6 +45,9 @@ def make(cloud: Cloud, kind: str, *, create: Callable[[], str], find: Callable[[
     already (the answer to a first try was lost, and the call repeated), `find` looks for what carries this build's tag.
     """
     made: list[str] = []
+    if cloud.resumed and (there := find()):
+        ids += there
+        return there[0]
     try:
         with held():
             made.append(_create(cloud, kind, create, find))

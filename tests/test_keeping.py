@@ -1,0 +1,161 @@
+"""A failed bake whose builder is kept, mended, and taken up again."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import amibake
+from amibake.events import Event, Output
+from amibake.host import Host
+from amibake.testing import Place, exits
+from tests.account import temporary
+
+POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:Get*", "Resource": "*"}]}
+
+
+def bake(place: Place, *steps: Any, **options: Any) -> Any:
+    ours = ("on_error", "resume", "error_cleanup_provisioners", "on_event")
+    how = {name: options.pop(name) for name in ours if name in options}
+    builder = amibake.Builder(
+        **{"ami_name": "shop {{timestamp}}", "source_ami": place.source_ami, "instance_type": "t3.micro", **options}
+    )
+    return amibake.bake(builder, steps or [amibake.Shell(inline=["make it"])], session=place.session, **how)
+
+
+@pytest.fixture(autouse=True)
+def _in_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    assert list(tmp_path.iterdir()) == []
+
+
+def failed(place: Place, **options: Any) -> amibake.AmibakeError:
+    place.machines.behaviour.on("make it", exits(1, stderr="no\n"))
+    with pytest.raises(amibake.ScriptFailed) as caught:
+        bake(place, on_error="keep", **options)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"spot_price": "auto"}, {"temporary_iam_instance_profile_policy_document": POLICY}]
+)
+def test_a_kept_builder_is_mended_and_baked(place: Place, more: dict[str, Any]) -> None:
+    error = failed(place, **more)
+    assert error.build is not None
+    key = Path(f"amibake-{error.build}.pem")
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    machine = place.machines.newest
+    (instance_id,) = place.machines.all
+    assert f"ssh -i {key} -p 22 admin@{machine.address}" in error.hint
+    assert f"resume={error.build!r}" in error.hint
+    kinds = [line.split(" is kept")[0].rpartition(" ")[0] for line in error.leftovers]
+    assert {"instance", "key pair", "security group"} <= set(kinds)
+    assert any(f"aws ec2 terminate-instances --instance-ids {instance_id}" in line for line in error.leftovers)
+
+    place.machines.behaviour.answers.clear()
+    amibake.provision(machine.address, [amibake.Shell(inline=["mend it"])], key=key)
+    assert "mend it" in machine.ran[-1].script
+
+    image = bake(place, amibake.Shell(inline=["the rest"]), resume=error.build, **more)
+    assert list(place.machines.all) == [instance_id]
+    assert image.tags["amibake:build"] == error.build
+    assert "the rest" in machine.ran[-2].script
+    assert (image.leftovers, temporary(place.session.client("ec2"), place.session.client("iam"))) == ((), set())
+
+
+def test_an_error_of_somebody_elses_says_it_in_a_note(place: Place) -> None:
+    class Broken:
+        def check(self) -> None: ...
+
+        def provision(self, _: Host) -> None:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        bake(place, Broken(), on_error="keep")
+    build = next(note for note in caught.value.__notes__ if note.startswith("amibake build ")).split()[-1]
+    assert any(f"resume={build!r}" in note for note in caught.value.__notes__)
+    bake(place, resume=build)
+
+
+def test_an_interrupt_and_a_sealed_builder_are_not_kept(place: Place) -> None:
+    class Interrupted:
+        def check(self) -> None: ...
+
+        def provision(self, _: Host) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bake(place, Interrupted(), on_error="keep")
+    place.ec2.refuse("StopInstances")
+    with pytest.raises(amibake.NotAuthorized) as caught:
+        bake(place, on_error="keep")
+    assert caught.value.leftovers == ()
+
+
+def test_what_cannot_be_resumed_is_said(place: Place) -> None:
+    with pytest.raises(amibake.InvalidOption, match="resume: no builder of build 0123456789abcdef is running"):
+        bake(place, resume="0123456789abcdef")
+    error = failed(place)
+    key = Path(f"amibake-{error.build}.pem")
+    saved = key.read_bytes()
+    key.unlink()
+    place.machines.behaviour.answers.clear()
+    with pytest.raises(amibake.InvalidOption, match=f"resume: the key to the builder: {key}"):
+        bake(place, resume=error.build)
+    assert temporary(place.session.client("ec2")) != set()
+    key.write_bytes(saved)
+    bake(place, resume=error.build)
+
+
+def test_error_cleanup_provisioners_run_before_the_builder_goes_and_hide_nothing(place: Place) -> None:
+    place.machines.behaviour.on("make it", exits(7))
+    place.machines.behaviour.on("collect logs", exits(1, stderr="no logs\n"))
+    heard: list[Event] = []
+    with pytest.raises(amibake.ScriptFailed, match="exited with status 7"):
+        bake(
+            place,
+            error_cleanup_provisioners=[amibake.Shell(inline=["collect logs"]), amibake.Shell(inline=["say goodbye"])],
+            on_event=heard.append,
+        )
+    scripts = [ran.script for ran in place.machines.newest.ran]
+    assert [script.splitlines()[-1] for script in scripts if script] == ["make it", "collect logs", "say goodbye"]
+    assert Output("stderr", "no logs") in heard
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"on_error": "ask"}, "on_error: "),
+        ({"error_cleanup_provisioners": [amibake.File("/no/such", "/x")]}, "File: source: "),
+        ({"error_cleanup_provisioners": amibake.Shell(inline=["x"])}, "error_cleanup_provisioners: "),
+    ],
+)
+def test_what_is_wrong_with_these_is_said_beforehand(place: Place, how: dict[str, Any], said: str) -> None:
+    with pytest.raises(amibake.InvalidOption, match=said):
+        bake(place, **how)
+    assert place.machines.all == {}
+
+
+def test_provision_checks_before_it_connects(place: Place) -> None:
+    with pytest.raises(amibake.InvalidOption) as caught:
+        amibake.provision("127.77.0.9", [amibake.Shell(script="/no/such")], key="/no/such.pem")
+    assert [line.partition(":")[0] for line in caught.value.mistakes] == ["Shell", "key"]
+
+
+def test_only_and_except_go_by_the_name_of_the_bake(place: Place) -> None:
+    bake(
+        place,
+        amibake.Shell(inline=["everywhere"]),
+        amibake.Shell(inline=["here"], only=["shop-*"]),
+        amibake.Shell(inline=["elsewhere"], only=["blog-*"]),
+        amibake.Shell(inline=["not here"], except_=["*-primal"]),
+        app="shop",
+        stage="primal",
+    )
+    ran = [ran.script.splitlines()[-1] for ran in place.machines.newest.ran[:-1]]
+    assert ran == ["everywhere", "here"]
