@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from amibake.provisioners import WaitForCloudInit as WaitForCloudInit
     from amibake.recipes import build_carnivore as build_carnivore
     from amibake.recipes import build_primal as build_primal
+    from amibake.secret import Secret as Secret
 
 _ERRORS = (
     "AmibakeError",
@@ -94,6 +95,7 @@ _HOMES = {
     **dict.fromkeys(("build_carnivore", "build_primal"), "recipes"),
     "Image": "image",
     "Interrupted": "interrupts",
+    "Secret": "secret",
     "bake": "flow",
     "find_image": "images",
     "provision": "inner_loop",

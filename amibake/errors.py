@@ -97,9 +97,14 @@ class HostKeyChanged(AmibakeError):
 
 
 class ConnectionLost(AmibakeError):
-    """The SSH connection ended before the remote command did, so what it did is not known."""
+    """The SSH connection ended before the remote command did, so what it did is not known.
+
+    Attributes:
+        started: Whether the command may have begun; False when the connection was lost before.
+    """
 
     exit_code = 9
+    started = True
 
 
 class UploadFailed(AmibakeError):
@@ -134,9 +139,20 @@ class ImageFailed(AmibakeError):
 
 
 class WaitTimeout(AmibakeError):
-    """What was awaited did not happen in time; the message carries the last thing seen."""
+    """What was awaited did not happen in time; the message carries the last thing seen.
+
+    Attributes:
+        tail: The last lines that it printed, when it was a command on the builder.
+    """
 
     exit_code = 13
+
+    def __init__(self, message: str, *, tail: tuple[str, ...] = (), hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.tail = tail
+
+    def __str__(self) -> str:
+        return "\n".join([super().__str__(), *(f"  {line}" for line in self.tail)])
 
 
 class SandboxUnavailable(AmibakeError):

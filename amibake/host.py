@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from amibake.events import Event
+from amibake.secret import Secret
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,14 @@ class Completed:
         stdout: What it printed there: whole with `capture=True`, else the last lines.
         stderr: Likewise.
         tail: The last 20 lines of both, in the order in which they arrived.
+        signal: The name of the signal that killed it ("KILL"), or None.
     """
 
     status: int
     stdout: str
     stderr: str
     tail: tuple[str, ...] = ()
+    signal: str | None = None
 
 
 class Host(Protocol):
@@ -40,16 +43,22 @@ class Host(Protocol):
         command: str,
         *,
         input: bytes = b"",  # noqa: A002 - subprocess.run's own word
-        environment: Mapping[str, str] | None = None,
+        environment: Mapping[str, str | Secret] | None = None,
         timeout: float | None = None,
         capture: bool = False,
         name: str | None = None,
+        sudo: bool = False,
     ) -> Completed:
         """Run a command in the login shell. With `capture` its whole output comes back and no events are emitted;
         without, every line is an `Output` event as it comes. A status other than 0 is an answer, not an exception.
 
-        `environment` goes over stdin ahead of `input`, so that no value shows in a process list. `name` is what errors
-        call it; by default they show the command's beginning.
+        `environment` goes over stdin ahead of `input`, so that no value shows in a process list; secrets among its
+        values are hidden from then on, as by `conceal`. `name` is what errors call it; by default they show the
+        command's beginning. With `sudo` it runs as root, in root's login shell and with the same environment; raises
+        ScriptFailed where the user can't become root without a password.
+
+        It ends when the command does: what children in the background print afterwards is not waited for. When its
+        time is up, all that it has started is killed before WaitTimeout is raised.
         """
 
     def put(
@@ -106,6 +115,13 @@ class Host(Protocol):
 
     def remaining(self) -> float:
         """Seconds that are left to the bake, or to whatever else bounds this host; 0 when its time is up."""
+
+    def limited(self, seconds: float) -> Host:
+        """The same machine and connection, with all that is done through this bounded by so many seconds from now."""
+
+    def conceal(self, values: Iterable[str | Secret]) -> None:
+        """From now on these, each of their lines, and what quoting and base64 make of them are "***" in everything
+        that comes back from the machine, in events and in errors."""
 
     def emit(self, event: Event) -> None:
         """Tell the user of the bake."""

@@ -5,21 +5,24 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator
 
+from amibake.veil import Veil, VeiledStream
+
 LONGEST = 65536
 """Characters after which a line is cut, so that megabytes without a newline are neither kept nor scanned twice."""
 
 
 class Lines:
-    """Feed it bytes, get whole lines without their newline; what is not UTF-8 is replaced."""
+    """Feed it bytes, get whole lines without their newline; what is not UTF-8 is replaced, what is secret hidden."""
 
-    def __init__(self) -> None:
+    def __init__(self, veil: Veil | None = None) -> None:
+        self._veiled = VeiledStream(veil or Veil())
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._parts: list[str] = []
         self._length = 0
 
     def feed(self, data: bytes, *, final: bool = False) -> Iterator[str]:
         """The lines that are complete now; with `final`, also the last one without a newline."""
-        first, *others = self._decoder.decode(data, final).split("\n")
+        first, *others = self._veiled.feed(self._decoder.decode(data, final), final=final).split("\n")
         yield from self._add(first)
         for text in others:
             yield self._flush()

@@ -10,6 +10,8 @@ import re
 import shlex
 from collections.abc import Mapping
 
+from amibake.secret import Secret, revealed
+
 # sudo is asked first without the standard input, which a password prompt or a pty of sudo's would eat.
 _AS_ROOT = """
 if [ "$(id -u)" = 0 ]; then exec "$@"; fi
@@ -28,6 +30,11 @@ def program(name: str, script: str, *arguments: str, sudo: bool = False) -> str:
     """
     words = ["sh", "-c", script, f"amibake-{name}", *arguments]
     return "exec " + shlex.join(["sh", "-c", _AS_ROOT, "amibake-as-root", *words] if sudo else words)
+
+
+def as_root(program: str) -> str:
+    """The command line that does the same as root, for a user who may sudo without a password."""
+    return program.replace("exec ", "exec sudo -n -H -- ", 1)
 
 
 def relative_to_login(path: str) -> str:
@@ -49,14 +56,14 @@ def shortened(command: str) -> str:
     return line if len(line) <= 80 else f"{line[:79]}…"
 
 
-def mistakes_of_variables(given: Mapping[str, str]) -> list[str]:
+def mistakes_of_variables(given: Mapping[str, str | Secret]) -> list[str]:
     """What keeps these from being a command's environment. Of values nothing is said: one may be a secret."""
     mistakes = []
     for name, value in given.items():
         if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
             mistakes.append(f"{name!r} is no name of a variable")
-        if not isinstance(value, str):
-            mistakes.append(f"{name} must be a str, not {type(value).__name__}")
-        elif "\0" in value:
+        if not isinstance(value, str | Secret):
+            mistakes.append(f"{name} must be a str or a Secret, not {type(value).__name__}")
+        elif "\0" in revealed(value):
             mistakes.append(f"the value of {name} has a NUL")
     return mistakes

@@ -115,16 +115,27 @@ def wait_for(
     )(probe)  # type: ignore[return-value]
 
 
-def again(call: Callable[[], T], *, after: type[Exception], times: int, first: Callable[[], None]) -> T:
-    """Make a call that may be repeated, so many `times` at most: when it raises `after`, do something `first`, repeat.
+def again(
+    call: Callable[[], T],
+    *,
+    after: type[Exception] | Callable[[BaseException], bool],
+    first: Callable[[], None],
+    times: int | None = None,
+    within: Deadline | None = None,
+) -> T:
+    """Make a call that may be repeated, so many `times` at most, and not once the time `within` which is over: when it
+    raises `after`, or what that says yes to, do something `first`, repeat.
 
     What else is raised goes through, as does the last error, and what `first` raises.
     """
-    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+    from tenacity import Retrying, retry_if_exception
+
+    def is_over(state: RetryCallState) -> bool:
+        return state.attempt_number == times or (within is not None and within.remaining() <= 0)
 
     return Retrying(
-        retry=retry_if_exception_type(after),
-        stop=stop_after_attempt(times),
+        retry=retry_if_exception(lambda error: isinstance(error, after) if isinstance(after, type) else after(error)),
+        stop=is_over,
         sleep=clock.sleep,
         before_sleep=lambda _: first(),
         reraise=True,

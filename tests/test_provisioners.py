@@ -271,7 +271,7 @@ def test_a_script_that_takes_too_long(host: SSHHost, tmp_path: Path) -> None:
     script.write_text("sleep 1000")
     with pytest.raises(WaitTimeout) as caught:
         done(host, Shell(script=script, timeout=0.3, environment_vars={"A": "s3cr3t"}, remote_folder="s"))
-    assert caught.value.message == f"{script}: not ended after 0.3 s"
+    assert caught.value.message == f"{script}: not ended after 0.3 s; it was killed"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), WaitTimeout("too long"), ConnectionLost("lost")])
@@ -313,7 +313,7 @@ def test_what_a_recording_machine_sees(host: SSHHost, machine: LoopbackMachine, 
     done(host, Shell(inline=["good"]))
     assert [ran.script for ran in machine.ran] == ["#!/bin/sh -e\nbad\n", "#!/bin/sh -e\ngood\n"]
     assert machine.ran[0].environment == {"A": "b c", "AMIBAKE_BUILD": "b-1"}
-    assert machine.ran[0].command.startswith("/tmp/amibake-")
+    assert machine.ran[0].command.startswith("exec /bin/sh -e /tmp/amibake-")
 
 
 @pytest.mark.parametrize("machine", [False], indirect=True)
@@ -361,12 +361,12 @@ def test_a_script_that_can_not_be_removed_is_a_warning(
             {"inline": ["x"], "environment_vars": "A=1"},
             ['environment_vars: must be a mapping or a list of "NAME=value"'],
         ),
-        ({"inline": ["x"], "environment_vars": {"A": 1}}, ["environment_vars: A must be a str, not int"]),
+        ({"inline": ["x"], "environment_vars": {"A": 1}}, ["environment_vars: A must be a str or a Secret, not int"]),
         (
             {"inline": ["x"], "execute_command": "sudo", "remote_folder": "", "valid_exit_codes": (), "timeout": 0},
             [
-                "execute_command: has no {{.Path}}, so the script would not be run",
                 "remote_folder: is empty",
+                "execute_command: has no {{.Path}}, so the script would not be run",
                 "valid_exit_codes: is empty, so nothing could succeed",
                 "timeout: 0 is no number of seconds to wait",
             ],

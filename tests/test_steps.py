@@ -51,6 +51,8 @@ class Machine:
         self.limit: float | None = None
         self.emit = print
 
+    def conceal(self, values: object) -> None: ...
+
     def run(self, command: str, **options: Any) -> Completed:
         self.ran.append((command, options))
         answer = self.answers.pop(0) if self.answers else None

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
 import secrets
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from amibake import waiting
 from amibake.errors import ConnectionLost, InvalidOption, ScriptFailed, UploadFailed, WaitTimeout
 from amibake.events import Warned
 from amibake.host import Completed, Host
 from amibake.provisioners.common import Step
 from amibake.provisioners.file import File
+from amibake.provisioners.script import Script, script_of, template_mistakes
 from amibake.remote import mistakes_of_variables, program, relative_to_login, shown
+from amibake.secret import Secret
+from amibake.waiting import Deadline
+
+Variables = Mapping[str, str | Secret] | Sequence[str]
+"""{"NAME": "value"} or ["NAME=value"]."""
 
 _REMOVE = 'rm -f "$1"'
+_FOLDER = "/tmp"  # noqa: S108 - Packer's default; the name in it is random and the mode 0700
+_INLINE = "/bin/sh -e"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,29 +33,59 @@ class Shell(Step):
     """Run scripts on the builder; give exactly one of `inline`, `script` and `scripts`.
 
     Each is sent to `remote_folder` under a random name that only its owner can read, run, and removed once it has
-    ended, whatever its status. Its output arrives line by line as `Output` events. Its standard input is empty.
+    ended, whatever its status. Its output arrives line by line as `Output` events. Its standard input is empty. It has
+    ended when its process has: children that it leaves in the background go on. When its time is up it is killed
+    with everything that it has started.
+
+    The interpreter that its `#!` line names is called with the script, which so needs no permission to be executed:
+    `remote_folder` may be mounted noexec. A script without a `#!` line is run by the login shell.
 
     Attributes:
-        inline: Lines of one script. Without a `#!` line /bin/sh -e runs it: the first failing command ends it.
-        script: A local file. Without a `#!` line the login shell runs it.
+        inline: Lines of one script.
+        inline_shebang: What runs that, without the `#!` ["/bin/sh -e", by which the first failing command ends it,
+            unless the lines begin with a `#!` of their own].
+        script: A local file.
         scripts: Several of these, one after another; the first that fails is the last that runs.
         environment_vars: {"NAME": "value"} or ["NAME=value"], seen by the scripts; of any content, and in no process
-            list and no file on the builder. `AMIBAKE_BUILD` is the bake's id.
-        execute_command: How a script is run, with Packer's `{{.Path}}` for where it is. `{{.Vars}}` is replaced by
-            nothing: the variables are exported already, so as root it is "sudo -E {{.Path}}".
-        remote_folder: Where scripts are put; it must allow execution.
-        binary: Send the script as it is, where otherwise CRLF line ends become LF.
+            list and no file on the builder. A `Secret` among the values is hidden in all that the builder prints.
+            `AMIBAKE_BUILD` is the bake's id.
+        env: The same; Packer's other name for it.
+        sudo: Run them as root, by a sudo that asks for no password, with the same variables.
+        execute_command: Another way to run a script: a command with Packer's `{{.Path}}` for where it is. `{{.Vars}}`
+            is replaced by nothing: the variables are exported already, so as root it is "sudo -E {{.Path}}".
+        remote_folder: Where scripts are put.
+        remote_file: The name that they have there [a random one].
+        remote_path: In place of both.
+        skip_clean: Leave them there, in the image too; but /tmp/amibake-* goes in any case.
+        binary: Send them as they are, where otherwise CRLF line ends become LF and a byte order mark goes.
         valid_exit_codes: The exit statuses that are no failure.
+        expect_disconnect: The connection may end while they run, as by a reboot: then connect anew and go on. To wait
+            for a reboot there is `Reboot`, which knows when it is over.
+        start_retry_timeout: For how many seconds it is tried again to send and start a script when the connection is
+            lost before it has started; and, with `expect_disconnect`, to get in again.
+        pause_after: Seconds to wait at the end.
+        use_env_var_file, env_var_format: Packer's ways to have the variables in a file or a command line: refused.
     """
 
     inline: Sequence[str] | None = None
+    inline_shebang: str | None = None
     script: str | Path | None = None
     scripts: Sequence[str | Path] | None = None
-    environment_vars: Mapping[str, str] | Sequence[str] = field(default_factory=dict, repr=False)
-    execute_command: str = "{{.Path}}"
-    remote_folder: str = "/tmp"  # noqa: S108 - Packer's default; the name in it is random and the mode 0700
+    environment_vars: Variables = field(default_factory=dict, repr=False)
+    env: Mapping[str, str | Secret] = field(default_factory=dict, repr=False)
+    sudo: bool = False
+    execute_command: str | None = None
+    remote_folder: str = _FOLDER
+    remote_file: str | None = None
+    remote_path: str | None = None
+    skip_clean: bool = False
     binary: bool = False
     valid_exit_codes: Sequence[int] = (0,)
+    expect_disconnect: bool = False
+    start_retry_timeout: float = 300.0
+    pause_after: float = 0.0
+    use_env_var_file: bool = False
+    env_var_format: str | None = None
 
     def __str__(self) -> str:
         names = [posixpath.basename(os.fspath(path)) for path in self._paths()]
@@ -56,14 +93,14 @@ class Shell(Step):
 
     def check(self) -> None:
         """Raises InvalidOption, with every mistake."""
-        mistakes = [*self._mistakes_of_scripts(), *_mistakes_of_variables(self.environment_vars)]
-        if not re.search(r"\{\{\s*\.Path\s*\}\}", self.execute_command):
-            mistakes.append("execute_command: has no {{.Path}}, so the script would not be run")
-        if not self.remote_folder:
-            mistakes.append("remote_folder: is empty")
-        if not self.valid_exit_codes:
-            mistakes.append("valid_exit_codes: is empty, so nothing could succeed")
-        mistakes += self.common_mistakes()
+        mistakes = [
+            *self._mistakes_of_scripts(),
+            *_mistakes_of_variables("environment_vars", self.environment_vars),
+            *_mistakes_of_variables("env", self.env),
+            *self._mistakes_of_places(),
+            *self._mistakes_of_running(),
+            *self.common_mistakes(),
+        ]
         if mistakes:
             raise InvalidOption(*(f"Shell: {mistake}" for mistake in mistakes))
 
@@ -71,92 +108,174 @@ class Shell(Step):
         """Run them.
 
         Raises:
-            ScriptFailed: one exited with a status that is not valid; the error has its last lines.
+            ScriptFailed: one exited with a status that is not valid, with its last lines in the error; or there is no
+                becoming root.
             ConnectionLost: the connection ended before the script did.
-            WaitTimeout: it took longer than it may.
+            WaitTimeout: it took longer than it may; the error has its last lines.
             UploadFailed: it could not be sent.
         """
-        for name, content in self._contents():
-            self._run(host, name, content)
+        if self.limit is not None:
+            host = host.limited(self.limit)
+        host.conceal(value for value in self._variables().values() if isinstance(value, Secret))
+        for script in self._contents():
+            self._run(host, script)
+        if self.pause_after:
+            waiting.clock.sleep(self.pause_after)
 
-    def _contents(self) -> list[tuple[str, bytes]]:
+    def _contents(self) -> list[Script]:
         if self.inline is not None:
             text = "\n".join(self.inline) + "\n"
-            shebang = "" if text.startswith("#!") else "#!/bin/sh -e\n"
-            return [("the inline script", (shebang + text).encode("utf-8", "surrogateescape"))]
-        return [(os.fspath(path), _read(Path(path))) for path in self._paths()]
+            if self.inline_shebang or not text.startswith("#!"):
+                text = f"#!{self.inline_shebang or _INLINE}\n{text}"
+            return [script_of("the inline script", text.encode("utf-8", "surrogateescape"), binary=self.binary)]
+        return [script_of(shown(os.fspath(path)), _read(path), binary=self.binary) for path in self._paths()]
 
     def _paths(self) -> Sequence[str | Path]:
         return self.scripts or ([self.script] if self.script is not None else [])
 
-    def _run(self, host: Host, name: str, content: bytes) -> None:
-        path = posixpath.join(self.remote_folder, f"amibake-{secrets.token_hex(6)}.sh")
-        data = content if self.binary else content.replace(b"\r\n", b"\n")
-        try:
-            File(content=data, destination=path, mode=0o700).provision(host)
-        except (ConnectionLost, UploadFailed, WaitTimeout) as error:
-            error.message = f"{name}: {error.message}"
-            raise
+    def _run(self, host: Host, script: Script) -> None:
+        name = self.remote_file or f"amibake-{secrets.token_hex(6)}.sh"
+        path = self.remote_path or posixpath.join(self.remote_folder, name)
         # When this raises nothing is cleaned up: the builder is thrown away, and every second of it costs.
-        done = host.run(self._command(path), environment=self._environment(host), timeout=self.limit, name=name)
+        done = self._start(host, script, path)
+        if done is None:
+            host.limited(self.start_retry_timeout).reconnect()
+        if not self.skip_clean:
+            self._remove(host, path)
+        if done is not None and done.status not in self.valid_exit_codes:
+            raise _failure(script.name, done)
+
+    def _start(self, host: Host, script: Script, path: str) -> Completed | None:
+        """Send and run it, again while that has not begun; None when the connection was lost meanwhile, as it may."""
+        deadline = Deadline(self.start_retry_timeout)
+
+        def attempt() -> Completed:
+            _send(host, script, path)
+            command = script.command(path, self.execute_command)
+            return host.run(command, environment=self._environment(host), name=script.name, sudo=self.sudo)
+
+        try:
+            done = waiting.again(
+                attempt,
+                after=lambda error: isinstance(error, ConnectionLost) and not error.started,
+                within=deadline,
+                first=lambda: host.limited(deadline.remaining()).reconnect(),
+            )
+        except ConnectionLost as error:
+            if self.expect_disconnect and error.started:
+                return None
+            raise
+        # a machine that goes down ends what runs on it before it ends the connection
+        return None if self.expect_disconnect and done.signal in {"TERM", "HUP"} else done
+
+    def _remove(self, host: Host, path: str) -> None:
         removal = program("remove", _REMOVE, relative_to_login(path))
-        removed = host.run(removal, capture=True, name=f"remove {path}")
-        if done.status not in self.valid_exit_codes:
-            raise _failure(name, done)
+        deadline = Deadline(self.start_retry_timeout)
+        removed = waiting.again(
+            lambda: host.run(removal, capture=True, name=f"remove {shown(path)}"),
+            after=lambda error: isinstance(error, ConnectionLost) and self.expect_disconnect,
+            within=deadline,
+            first=lambda: host.limited(deadline.remaining()).reconnect(),
+        )
         if removed.status != 0:
-            host.emit(Warned(f"{path} could not be removed: {removed.stderr.strip()}"))
+            host.emit(Warned(f"{shown(path)} could not be removed: {removed.stderr.strip()}"))
 
-    def _command(self, path: str) -> str:
-        quoted = shlex.quote(relative_to_login(path))
-        values = {"Path": quoted, "Vars": ""}
-        return re.sub(r"\{\{\s*\.(Path|Vars)\s*\}\}", lambda match: values[match[1]], self.execute_command)
+    def _variables(self) -> dict[str, str | Secret]:
+        return {**_variables(self.environment_vars), **self.env}
 
-    def _environment(self, host: Host) -> dict[str, str]:
+    def _environment(self, host: Host) -> dict[str, str | Secret]:
         build = host.data.get("BuildID")
-        return {**({"AMIBAKE_BUILD": build} if build else {}), **_variables(self.environment_vars)}
+        return {**({"AMIBAKE_BUILD": build} if build else {}), **self._variables()}
 
-    def _mistakes_of_scripts(self) -> list[str]:
+    def _mistakes_of_scripts(self) -> Iterator[str]:
         given = [name for name in ("inline", "script", "scripts") if getattr(self, name) is not None]
+        if self.inline_shebang is not None and (
+            not self.inline_shebang.strip() or self.inline_shebang.startswith("#!") or "\n" in self.inline_shebang
+        ):
+            yield f"inline_shebang: {self.inline_shebang!r} is no interpreter, such as {_INLINE!r}"
         if len(given) != 1:
-            return [f"give exactly one of inline, script and scripts, not {' and '.join(given) or 'none'}"]
+            yield f"give exactly one of inline, script and scripts, not {' and '.join(given) or 'none'}"
+            return
         value = getattr(self, given[0])
         if given[0] != "script" and (isinstance(value, str | bytes | Path) or not value):
-            return [f"{given[0]}: must be a list, and not empty"]
-        mistakes = []
+            yield f"{given[0]}: must be a list, and not empty"
+            return
+        if self.inline_shebang is not None and self.inline is None:
+            yield "inline_shebang: is for inline only"
         for path in self._paths():
             try:
-                _read(Path(path))
+                _read(path)
             except InvalidOption as error:
-                mistakes += [f"{given[0]}: {mistake}" for mistake in error.mistakes]
-        return mistakes
+                yield from (f"{given[0]}: {mistake}" for mistake in error.mistakes)
+
+    def _mistakes_of_running(self) -> Iterator[str]:
+        if self.environment_vars and self.env:
+            yield "env: give either this or environment_vars"
+        if self.use_env_var_file:
+            yield "use_env_var_file: values are never in a file here; the script has them without"
+        if self.env_var_format is not None:
+            yield "env_var_format: values are never on a command line here, so there is nothing to format"
+        if self.execute_command is not None:
+            has_variables = bool(self.environment_vars or self.env) and not self.sudo
+            for mistake in template_mistakes(self.execute_command, has_variables=has_variables):
+                yield f"execute_command: {mistake}"
+        if not self.valid_exit_codes:
+            yield "valid_exit_codes: is empty, so nothing could succeed"
+        for name in ("start_retry_timeout", "pause_after"):
+            if getattr(self, name) < 0:
+                yield f"{name}: {getattr(self, name)} is no number of seconds to wait"
+
+    def _mistakes_of_places(self) -> Iterator[str]:
+        for name in ("remote_folder", "remote_file", "remote_path"):
+            value = getattr(self, name)
+            if value is not None and (not value or "\0" in value):
+                yield f"{name}: {'has a NUL' if value else 'is empty'}"
+        if self.remote_path is not None and (self.remote_file is not None or self.remote_folder != _FOLDER):
+            yield "remote_path: give either this or remote_folder and remote_file"
+        if self.remote_file is not None and "/" in self.remote_file:
+            yield f"remote_file: {shown(self.remote_file)} is a path; give remote_path"
 
 
-def _read(path: Path) -> bytes:
+def _send(host: Host, script: Script, path: str) -> None:
     try:
-        return path.read_bytes()
+        File(content=script.data, destination=path, mode=0o700).provision(host)
+    except (ConnectionLost, UploadFailed, WaitTimeout) as error:
+        error.message = f"{script.name}: {error.message}"
+        if isinstance(error, ConnectionLost):
+            error.started = False
+        raise
+
+
+def _read(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
     except (OSError, ValueError) as error:
         raise InvalidOption(f"{path} can't be read: {getattr(error, 'strerror', error)}") from error
 
 
-def _variables(given: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
+def _variables(given: Variables) -> dict[str, str | Secret]:
     if isinstance(given, Mapping):
         return dict(given)
     return {name: value for name, _, value in (entry.partition("=") for entry in given)}
 
 
-def _mistakes_of_variables(given: Mapping[str, str] | Sequence[str]) -> list[str]:
-    if isinstance(given, str):
-        return ['environment_vars: must be a mapping or a list of "NAME=value"']
-    mistakes = []
+def _mistakes_of_variables(option: str, given: Variables) -> list[str]:
+    if isinstance(given, str) or not isinstance(given, Mapping if option == "env" else Mapping | Sequence):
+        either = "" if option == "env" else ' or a list of "NAME=value"'
+        return [f"{option}: must be a mapping{either}"]
+    mistakes: list[str] = []
     if not isinstance(given, Mapping):
+        entries: Sequence[object] = given
+        if wrong := [number for number, entry in enumerate(entries, 1) if not isinstance(entry, str)]:
+            return [f"{option}: entry {number} is no text; a Secret goes into a mapping" for number in wrong]
         bare = [number for number, entry in enumerate(given, 1) if "=" not in entry]
-        mistakes += [f"environment_vars: entry {number} has no =" for number in bare]
-    return mistakes + [f"environment_vars: {mistake}" for mistake in mistakes_of_variables(_variables(given))]
+        mistakes += [f"{option}: entry {number} has no =" for number in bare]
+    return mistakes + [f"{option}: {mistake}" for mistake in mistakes_of_variables(_variables(given))]
 
 
 def _failure(name: str, done: Completed) -> ScriptFailed:
     hints = {
-        126: "the builder could not execute it: `remote_folder` may be mounted noexec, or it lacks a permission",
+        126: "the builder could not execute it: the interpreter, or what `execute_command` names, lacks a permission",
         127: "a command was not found: one in the script, or the interpreter in its first line",
         137: "something killed it: the builder may be out of memory",
     }

@@ -52,7 +52,11 @@ class Ended:
 
 
 class Running:
-    """A command under way. Iterate over it to the end, then ask `ended()`; leave by `close()` always."""
+    """A command under way. Iterate over it to the end, then ask `ended()`; leave by `close()` always.
+
+    Attributes:
+        sent: Set once its whole input is on its way, or can't be.
+    """
 
     def __init__(
         self,
@@ -73,6 +77,7 @@ class Running:
         self._patient = patient
         self._items: queue.Queue[Chunk | Event] = queue.Queue(maxsize=64)
         self._closing = threading.Event()
+        self.sent = threading.Event()
         self._failure: BaseException | None = None
         self._trouble: BaseException | None = None
         self._channel = transport.open_session(timeout=min(_OPEN, max(deadline.remaining(), _TICK)))
@@ -157,6 +162,8 @@ class Running:
         except BaseException as error:  # noqa: BLE001 - raised where the caller waits
             self._failure = error
             self._channel.close()
+        finally:
+            self.sent.set()
 
 
 def send_all(data: bytes) -> Feed:

@@ -3,41 +3,37 @@
 from __future__ import annotations
 
 import os
-import secrets
-import shlex
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from copy import copy
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from amibake.errors import InvalidOption, UploadFailed
+from amibake.errors import AmibakeError, ConnectionLost, ScriptFailed, UploadFailed, WaitTimeout
 from amibake.events import Emit, Event, Output, Warned
 from amibake.host import Completed
 from amibake.lines import Lines
-from amibake.remote import mistakes_of_variables, program, shortened, shown
+from amibake.remote import as_root, shortened, shown
+from amibake.secret import Secret
 from amibake.ssh.command import Chunk, Ended, Feed, Running, Stream, send_all
 from amibake.ssh.download import Download
+from amibake.ssh.invocation import ROOT, invocation
+from amibake.ssh.killing import KILL
 from amibake.ssh.said import Said, hint
-from amibake.ssh.transport import ClientTransport, translated
+from amibake.ssh.transport import FOREIGN, ClientTransport, translated
 from amibake.ssh.upload import Rights, plan
+from amibake.veil import Veil
 from amibake.waiting import Deadline
 
 _TAIL = 20
 
-# `read` takes a pipe byte by byte, so what follows the marker is left for the command.
-_ENVIRONMENT = """
-amibake_shell=${SHELL:-/bin/sh} amibake_exports=
-while IFS= read -r amibake_line; do
-    if [ "$amibake_line" = "$1" ]; then
-        eval "$amibake_exports"
-        exec "$amibake_shell" -c "$2"
-    fi
-    amibake_exports="$amibake_exports$amibake_line
-"
-done
-echo 'the environment did not arrive' >&2
-exit 125
-"""
+_KILLING = 90.0
+"""Seconds for killing what has run out of time; it has a grace of some seconds."""
+
+_HURRY = 2.0
+"""Seconds for beginning to, when somebody is in a hurry."""
 
 
 class SSHHost:
@@ -57,18 +53,18 @@ class SSHHost:
         data: Mapping[str, str],
         reopen: Callable[[Deadline], ClientTransport],
     ) -> None:
-        self._transport = transport
+        self._line = _Line(transport, reopen)
         self._address = address
         self._deadline = deadline
-        self._emit = emit
+        self._emits = emit
         self._data = data
-        self._reopen = reopen
-        self._stale: dict[bool, tuple[str, ...]] = {}
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is not None:
+            self._line.veil.over_error(error)
         self.close()
 
     @property
@@ -80,8 +76,18 @@ class SSHHost:
         """Tell the user of the bake."""
         self._emit(event)
 
+    def conceal(self, values: Iterable[str | Secret]) -> None:
+        """Hide these from now on: see `Host.conceal`."""
+        self._line.veil.add(values)
+
+    def limited(self, seconds: float) -> SSHHost:
+        """The same machine and connection, with all that is done through this bounded by so many seconds from now."""
+        view = copy(self)
+        view._deadline = Deadline(seconds, within=self._deadline)  # noqa: SLF001 - one of our own
+        return view
+
     def close(self) -> None:
-        """End the connection, and with it whatever still runs over it."""
+        """End the connection."""
         self._transport.end()
 
     def reconnect(self, *, timeout: float | None = None) -> None:
@@ -91,10 +97,10 @@ class SSHHost:
         """
         self.close()
         within = self._deadline if timeout is None else Deadline(timeout, within=self._deadline)
-        self._transport = self._reopen(within)
+        self._line.transport = self._line.reopen(within)
 
     def remaining(self) -> float:
-        """Seconds that are left to the bake."""
+        """Seconds that are left to the bake, or to whatever else bounds this view."""
         return self._deadline.remaining()
 
     def run(
@@ -102,29 +108,43 @@ class SSHHost:
         command: str,
         *,
         input: bytes = b"",  # noqa: A002 - the protocol's word
-        environment: Mapping[str, str] | None = None,
+        environment: Mapping[str, str | Secret] | None = None,
         timeout: float | None = None,
         capture: bool = False,
         name: str | None = None,
+        sudo: bool = False,
     ) -> Completed:
         """Run a command in the login shell: see `Host.run`.
 
         Raises:
             ConnectionLost: the connection ended before the command did.
-            WaitTimeout: it did not end within `timeout` seconds, or the bake's time is up. It may still be running.
+            WaitTimeout: it did not end within `timeout` seconds, or the bake's time is up. All that it had started has
+                been killed, or the message says what could not be; `tail` has its last lines.
+            ScriptFailed: the user can't become root.
             InvalidOption: a name in `environment` is no variable's name, or a value has a NUL.
         """
         deadline = self._deadline if timeout is None else Deadline(timeout, within=self._deadline)
-        called = shortened(command) if name is None else name
-        if environment:
-            marker = f"amibake-{secrets.token_hex(8)}"
-            input = _exports(environment) + f"{marker}\n".encode() + input  # noqa: A001
-            command = program("environment", _ENVIRONMENT, marker, command)
-        record: _Captured | _Streamed = _Captured() if capture else _Streamed(self._emit)
-        ended = self._execute(called, command, send_all(input), record.add, deadline)
+        self.conceal(value for value in (environment or {}).values() if isinstance(value, Secret))
+        called = shortened(self._line.veil.over(command)) if name is None else name
+        by_sudo = sudo and self._becomes_root(called, deadline) == "sudo"
+        call = invocation(command, input, environment, sudo=by_sudo)
+        record = _Captured(self._line.veil) if capture else _Streamed(self._emit, self._line.veil)
+        try:
+            ended = self._execute(called, call.command, send_all(call.input), record.add, deadline)
+        except WaitTimeout as error:
+            record.end()
+            error.tail = tuple(record.tail)
+            error.message = f"{error.message}; {self._kill(call.token)}"
+            raise
+        except ConnectionLost:
+            raise
+        except BaseException:
+            self._begin_to_kill(call.token)
+            raise
         record.end()
         tail = [*record.tail, *([f"killed by signal {ended.signal}"] if ended.signal else [])]
-        return Completed(ended.status, record.text("stdout"), record.text("stderr"), tuple(tail[-_TAIL:]))
+        said = record.text("stdout"), record.text("stderr")
+        return Completed(ended.status, *said, tuple(tail[-_TAIL:]), ended.signal)
 
     def put(
         self,
@@ -197,8 +217,12 @@ class SSHHost:
         *,
         patient: bool = False,
     ) -> Ended:
-        with translated(name, self._address, self._transport):
-            running = Running(self._transport, command, feed, name=name, deadline=deadline, patient=patient)
+        try:
+            with translated(name, self._address, self._transport):
+                running = Running(self._transport, command, feed, name=name, deadline=deadline, patient=patient)
+        except ConnectionLost as error:
+            error.started = False
+            raise
         try:
             for item in running:
                 if isinstance(item, Chunk):
@@ -209,13 +233,81 @@ class SSHHost:
         finally:
             running.close()
 
+    def _becomes_root(self, name: str, deadline: Deadline) -> str:
+        """How the user does: "directly" or by "sudo"."""
+        if not self._line.root:
+            record = _Captured(self._line.veil)
+            ended = self._execute(name, ROOT, send_all(b""), record.add, deadline)
+            if ended.status != 0:
+                raise ScriptFailed(
+                    f"{name}: can't become root on {self._address}: {_why(ended, record)}",
+                    status=ended.status,
+                    hint="let the user sudo without a password, or log in as root",
+                )
+            self._line.root = record.text("stdout").strip()
+        return self._line.root
+
+    def _kill(self, token: str) -> str:
+        """Kill all that this run has started; what an error says of that."""
+        record = _Captured(self._line.veil)
+        try:
+            deadline = Deadline(_KILLING)
+            command = self._kill_command(deadline)
+            self._execute("kill it", command, send_all(f"{token}\n".encode()), record.add, deadline)
+        except AmibakeError as error:
+            return f"it could not be killed: {error.message}"
+        left = record.text("stdout").split("\n")[:-1]
+        return f"what it started could not all be killed: {', '.join(left)}" if left else "it was killed"
+
+    def _begin_to_kill(self, token: str) -> None:
+        """Let the far side kill it on its own, without waiting for that: somebody is in a hurry."""
+        with suppress(AmibakeError, *FOREIGN):
+            deadline = Deadline(_HURRY)
+            command, feed = self._kill_command(deadline), send_all(f"{token}\n".encode())
+            running = Running(self._transport, command, feed, name="kill it", deadline=deadline)
+            try:
+                running.sent.wait(_HURRY)
+            finally:
+                running.close()
+
+    def _kill_command(self, deadline: Deadline) -> str:
+        """As root, if the user may, since what it started may be root's."""
+        try:
+            return as_root(KILL) if self._becomes_root("kill it", deadline) == "sudo" else KILL
+        except ScriptFailed:
+            return KILL
+
+    @property
+    def _transport(self) -> ClientTransport:
+        return self._line.transport
+
+    @property
+    def _stale(self) -> dict[bool, tuple[str, ...]]:
+        return self._line.stale
+
+    def _emit(self, event: Event) -> None:
+        self._emits(self._line.veil.over_event(event))
+
+
+@dataclass
+class _Line:
+    """What all views of one machine share: the connection, what earlier uploads left there (as root or not), how its
+    user becomes root once that is known, and what is hidden."""
+
+    transport: ClientTransport
+    reopen: Callable[[Deadline], ClientTransport]
+    stale: dict[bool, tuple[str, ...]] = field(default_factory=dict)
+    root: str = ""
+    veil: Veil = field(default_factory=Veil)
+
 
 class _Captured:
     """Keeps everything."""
 
-    def __init__(self) -> None:
+    def __init__(self, veil: Veil | None = None) -> None:
+        self._veil = veil or Veil()
         self._data: dict[Stream, list[bytes]] = {"stdout": [], "stderr": []}
-        self._lines: dict[Stream, Lines] = {"stdout": Lines(), "stderr": Lines()}
+        self._lines: dict[Stream, Lines] = {"stdout": Lines(self._veil), "stderr": Lines(self._veil)}
         self.tail: deque[str] = deque(maxlen=_TAIL)
 
     def add(self, chunk: Chunk) -> None:
@@ -227,15 +319,15 @@ class _Captured:
             self.tail.extend(lines.feed(b"", final=True))
 
     def text(self, stream: Stream) -> str:
-        return b"".join(self._data[stream]).decode("utf-8", "replace")
+        return self._veil.over(b"".join(self._data[stream]).decode("utf-8", "replace"))
 
 
 class _Streamed:
     """Tells of every line as it comes, and keeps the last ones."""
 
-    def __init__(self, emit: Emit) -> None:
+    def __init__(self, emit: Emit, veil: Veil) -> None:
         self._emit = emit
-        self._lines: dict[Stream, Lines] = {"stdout": Lines(), "stderr": Lines()}
+        self._lines: dict[Stream, Lines] = {"stdout": Lines(veil), "stderr": Lines(veil)}
         self._tails: dict[Stream, deque[str]] = {"stdout": deque(maxlen=_TAIL), "stderr": deque(maxlen=_TAIL)}
         self.tail: deque[str] = deque(maxlen=_TAIL)
 
@@ -256,9 +348,6 @@ class _Streamed:
             self._emit(Output(stream, line))
 
 
-def _exports(environment: Mapping[str, str]) -> bytes:
-    mistakes = mistakes_of_variables(environment)
-    if mistakes:
-        raise InvalidOption(*(f"environment: {mistake}" for mistake in mistakes))
-    lines = (f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
-    return "".join(lines).encode("utf-8", "surrogateescape")
+def _why(ended: Ended, record: _Captured) -> str:
+    said = record.text("stderr").strip() or record.text("stdout").strip()
+    return "; ".join(said.splitlines()[:3]) if said else f"exit status {ended.status}"

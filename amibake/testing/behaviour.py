@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True)
 class Ran:
     """A command that a machine was told to run: its text, its input, the `environment` that came with it, and where
-    it ran an uploaded script, that `script`'s text."""
+    it ran an uploaded script, that `script`'s text; and whether it was to run as root by `sudo`."""
 
     command: str
     input: bytes
     environment: dict[str, str]
     script: str = ""
+    sudo: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Behaviour:
         methods: What the machines let people log in by: of "publickey", "password", "keyboard-interactive".
         refuse_forwarding: They connect nobody on to other machines.
         refuse_commands: They run nothing for anybody.
+        refuse_sudo: Their users can't become root. Otherwise they can, as far as anything shows: what really runs,
+            runs as the user who runs the tests.
     """
 
     answers: list[tuple[str, Answer]] = field(default_factory=list)
@@ -56,6 +59,7 @@ class Behaviour:
     methods: Sequence[str] = ("publickey",)
     refuse_forwarding: bool = False
     refuse_commands: bool = False
+    refuse_sudo: bool = False
 
     def on(self, text: str, answer: Answer) -> None:
         """From now on this is what commands with this text answer."""

@@ -15,6 +15,7 @@ import threading
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import dropwhile
 from pathlib import Path
 from typing import Self
 
@@ -28,6 +29,8 @@ from amibake.testing.execution import Execution
 from amibake.testing.forwarding import Connect, Forwarding, connect
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
+_REFUSAL = "sudo: a password is required\n"
+
 _LOGGER = "amibake.testing.sshd"
 logging.getLogger(_LOGGER).setLevel(logging.CRITICAL + 1)  # a connection that a test drops is no news
 
@@ -212,29 +215,45 @@ class LoopbackMachine:
 
     def _carry_out(self, execution: Execution, command: str) -> None:
         ours = _our_program(command)
+        called = ours[3] if ours else ""
+        inner = _our_program(ours[6]) if called == "amibake-run" else []
+        if called == "amibake-put" and not self.execute:
+            ours[8:10] = "", ""  # owner and group: those of the builder's are not known here
         if "reboot-by-amibake" in command:
             self._asked_to_reboot(execution, command)
-        elif ours and ours[3] != "amibake-environment":
-            if ours[3] == "amibake-put" and not self.execute:
-                ours[8:10] = "", ""  # owner and group: those of the builder's are not known here
-            if not self._drops_instead(command):
-                arguments = [str(self.upload(word)) if word.startswith("/") else word for word in ours[4:]]
-                execution.process([*ours[:4], *arguments], self.home, self._environment())
+        elif called == "amibake-root":
+            refused = self.behaviour.refuse_sudo
+            execution.answer(1 if refused else 0, "" if refused else "sudo\n", _REFUSAL if refused else "")
+        elif inner:
+            self._do(execution, [*ours[:6], f"exec {shlex.join(self._on_disk(inner))}"], command)
+        elif ours and called not in ("amibake-run", "amibake-kill"):
+            self._do(execution, self._on_disk(ours), command)
         elif self.execute:
-            execution.process(["/bin/sh", "-c", command], self.home, self._environment())
+            execution.process(ours or ["/bin/sh", "-c", command], self.home, self._environment())
+        elif called == "amibake-kill":
+            execution.answer(0)
         else:
             ran = self._ran(command, ours, execution.read_all())
             self.ran.append(ran)
             self._answer(execution, ran)
 
+    def _do(self, execution: Execution, words: list[str], command: str) -> None:
+        if not self._drops_instead(command):
+            execution.process(words, self.home, self._environment())
+
+    def _on_disk(self, ours: list[str]) -> list[str]:
+        """A program of amibake's own with the paths that this machine's are on our disk."""
+        return [*ours[:4], *(str(self.upload(word)) if word.startswith("/") else word for word in ours[4:])]
+
     def _ran(self, command: str, ours: list[str], given: bytes) -> Ran:
         environment: dict[str, str] = {}
+        sudo = command.startswith("exec sudo ")
         if ours:
-            marker, command = ours[4:6]
-            exports, _, given = given.partition(f"{marker}\n".encode())
+            marker, command = ours[5:7]
+            exports, _, given = given.partition(f"{marker}\n".encode()) if marker else (b"", b"", given)
             words = shlex.split(exports.decode("utf-8", "surrogateescape"))
             environment = dict(word.split("=", 1) for word in words if word != "export")
-        return Ran(command, given, environment, self._script(command))
+        return Ran(command, given, environment, self._script(command), sudo)
 
     def _script(self, command: str) -> str:
         """The uploaded file that this command names, if it does."""
@@ -294,9 +313,11 @@ def _words(command: str) -> list[str]:
 
 
 def _our_program(command: str) -> list[str]:
-    """The words of a remote program of amibake's own (amibake.remote), and none for anything else. There is no root:
-    one that is to be run as root is run like the others."""
+    """The words of a remote program of amibake's own (amibake.remote), without sudo, and none for anything else. There
+    is no root: one that is to be run as root is run like the others."""
     words = _words(command)[1:]
+    if words[:1] == ["sudo"]:
+        words = list(dropwhile(lambda word: word.startswith("-"), words[1:]))
     if words[3:4] == ["amibake-as-root"]:
         words = words[4:]
     ours = words[:2] == ["sh", "-c"] and len(words) > 3 and words[3].startswith("amibake-")

@@ -173,7 +173,7 @@ def test_a_timeout_of_a_command_in_process_ends(key: KeyPair, machines: Loopback
     machines.behaviour.on("stay", Answer(stays=True))
     with enter(machines.run(launch(1, key)), key) as host, pytest.raises(amibake.errors.WaitTimeout) as caught:
         Shell(inline=["stay"], timeout=0.5).provision(host)
-    assert caught.value.message == "the inline script: not ended after 0.5 s"
+    assert caught.value.message == "the inline script: not ended after 0.5 s; it was killed"
 
 
 def test_nothing_of_the_callers_aws_configuration_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,70 @@
+"""How a command is brought to the far side: with its environment, as root if need be, and so that all of what it starts
+can be found again."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from amibake.errors import InvalidOption
+from amibake.remote import as_root, mistakes_of_variables, program
+from amibake.secret import Secret, revealed
+
+# `read` takes a pipe byte by byte, so what follows the marker is left for the command.
+_RUN = """
+amibake_shell=${SHELL:-/bin/sh} amibake_exports= amibake_line=
+while [ -n "$2" ] && [ "$amibake_line" != "$2" ]; do
+    amibake_exports="$amibake_exports$amibake_line
+"
+    IFS= read -r amibake_line || { echo 'the environment did not arrive' >&2; exit 125; }
+done
+eval "$amibake_exports"
+AMIBAKE_RUN=$1
+export AMIBAKE_RUN
+exec "$amibake_shell" -c "$3"
+"""
+
+ROOT = program(
+    "root",
+    """
+if [ "$(id -u)" = 0 ]; then echo directly; exit; fi
+if ! command -v sudo >/dev/null 2>&1; then echo 'there is no sudo' >&2; exit 1; fi
+exec sudo -n -H -- sh -c 'echo sudo'
+""",
+)
+"""Asks how to become root: prints "directly" when the user is, "sudo" when that does it, and else fails."""
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """A command line and its input; `token` is in the environment of all that it starts, as AMIBAKE_RUN."""
+
+    command: str
+    input: bytes
+    token: str
+
+
+def invocation(
+    command: str, given: bytes, environment: Mapping[str, str | Secret] | None, *, sudo: bool = False
+) -> Invocation:
+    """How to run this with this input and environment, in the login shell of the user or, by `sudo`, of root.
+
+    Raises:
+        InvalidOption: a name in `environment` is no variable's name, or a value has a NUL.
+    """
+    token, marker = secrets.token_hex(16), ""
+    if environment:
+        marker = f"amibake-{secrets.token_hex(8)}"
+        given = _exports(environment) + f"{marker}\n".encode() + given
+    line = program("run", _RUN, token, marker, command)
+    return Invocation(as_root(line) if sudo else line, given, token)
+
+
+def _exports(environment: Mapping[str, str | Secret]) -> bytes:
+    mistakes = mistakes_of_variables(environment)
+    if mistakes:
+        raise InvalidOption(*(f"environment: {mistake}" for mistake in mistakes))
+    lines = (f"export {name}={shlex.quote(revealed(value))}\n" for name, value in environment.items())
+    return "".join(lines).encode("utf-8", "surrogateescape")

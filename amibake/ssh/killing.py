@@ -1,0 +1,94 @@
+"""The end of everything that a command has started, wherever it has gone: `KILL` is a program for the far side."""
+
+from __future__ import annotations
+
+from amibake.remote import program
+
+# What is killed: processes that carry the run's token (in their environment, or the command line that began it), those
+# in a session that such a process leads or whose leader is gone, and all descendants of these. Besides, where this
+# very login was made by sshd and is numbered by the kernel's audit: those of the login that were started after the
+# run and belong to nobody in it, which is what a daemon is that sudo has cleaned of its environment. What was found
+# once stays found, by its pid and the moment of its start.
+#
+# Left alone: this program with all that it descends from, sshd with its connections, and what carries another
+# run's token. What init has started is not a descendant.
+_KILL = r"""
+LC_ALL=C; export LC_ALL
+read -r token
+cd /proc || exit 2
+
+numbers() { for entry do entry=${entry#./}; printf '%s %s\n' "$kind" "${entry%%/*}"; done; }
+list() { kind=$1; shift; numbers $("$@" 2>/dev/null); }
+marked() { printf '%s\n' "$token" | grep -s -l -F -f - ./[0-9]*/environ ./[0-9]*/cmdline; }
+login=$(cat self/sessionid 2>/dev/null)
+case $login in ''|4294967295) login=none ;; esac
+
+look() {
+    found=$({
+        for one in $found; do printf 'known %s\n' "$one"; done
+        list marked marked
+        list others grep -s -l AMIBAKE_RUN= ./[0-9]*/environ
+        list login grep -s -l -x "$login" ./[0-9]*/sessionid
+        cat ./[0-9]*/stat 2>/dev/null
+    } | awk -v self=$$ '
+        $1 == "known" { split($2, known, ":"); before[known[1]] = known[2]; next }
+        $1 == "marked" { marked[$2]; next }
+        $1 == "others" { others[$2]; next }
+        $1 == "login" { login[$2]; next }
+        {
+            text = text $0 " "
+            if (text !~ /\) [A-Za-z] [0-9]+ [0-9]+ [0-9]+ /) next # a name may have a newline
+            pid = text + 0
+            name = text; sub(/^[0-9]+ \(/, "", name); sub(/\) [A-Za-z] [0-9]+ .*/, "", name)
+            sub(/.*\) /, "", text); split(text, field, " "); text = ""
+            if (field[1] == "Z" || field[1] == "X") next
+            parent[pid] = field[2]; session[pid] = field[4]; start[pid] = field[20]; names[pid] = name
+        }
+        function is_sshd(pid) { return names[pid] ~ /^(sshd|dropbear)/ }
+        END {
+            since = -1
+            for (pid in marked) if (pid in start && (since < 0 || start[pid] < since)) since = start[pid]
+            above = self
+            while (names[above] ~ /^(sudo|busybox|[a-z]*sh)$/) { spared[above]; above = parent[above] }
+            by_sshd = is_sshd(above)
+            while (above in parent) { spared[above]; above = parent[above] }
+            do {
+                more = 0
+                for (pid in parent) {
+                    if (pid in found || pid in spared || pid + 0 < 2 || is_sshd(pid)) continue
+                    orphan = by_sshd && since >= 0 && pid in login && !(pid in others) && !(parent[pid] in login)
+                    if (pid in marked || (pid in before && before[pid] == start[pid]) || parent[pid] in found \
+                        || session[pid] in sessions || (orphan && start[pid] >= since)) { found[pid]; more = 1 }
+                }
+                for (pid in found) {
+                    leader = session[pid]
+                    if (leader > 1 && !(leader in sessions) && (leader in found || !(leader in parent))) {
+                        sessions[leader]; more = 1
+                    }
+                }
+            } while (more)
+            for (pid in found) print pid ":" start[pid]
+        }')
+}
+send() { for one in $found; do kill -s "$1" "${one%%:*}" 2>/dev/null; done; }
+
+found= round=0
+while look; [ -n "$found" ] && [ "$round" -lt $(($1 + 30)) ]; do
+    if [ "$round" -eq 0 ]; then send TERM; send CONT; fi
+    if [ "$round" -ge "$1" ]; then send STOP; look; send KILL; fi
+    round=$((round + 1))
+    sleep 0.1 2>/dev/null || sleep 1
+done
+for one in $found; do
+    name=
+    read -r name 2>/dev/null <"${one%%:*}/comm"
+    echo "${one%%:*} $name"
+done
+"""
+
+_GRACE = 30
+"""Rounds, of a tenth of a second and the time that it takes to look, for what SIGTERM has been sent to."""
+
+KILL = program("kill", _KILL, str(_GRACE))
+"""Reads the token of a run and kills all that is found of it: by SIGTERM, after some seconds by SIGKILL. Prints what is
+still there then, a line for each: its pid and name."""
