@@ -127,6 +127,8 @@ def logged_in(cloud: Cloud, plan: Plan, launched: Launched) -> Iterator[SSHHost]
         "SourceAMIName": plan.source.name,
         "User": builder.ssh_username,
     }
+    if builder.ssh_private_key_file is not None:
+        data["SSHPrivateKeyFile"] = str(builder.ssh_private_key_file.expanduser())
     key = launched.key or _loaded(builder.ssh_private_key_file, builder.ssh_certificate_file)
     credentials = Credentials(builder.ssh_username, key, builder.ssh_password, builder.ssh_agent_auth)
     with ExitStack() as connection:

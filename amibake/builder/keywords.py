@@ -184,6 +184,7 @@ class CarnivoreOptions(TypedDict, total=False):
     skip_create_ami: bool
     force_deregister: bool
     force_delete_snapshot: bool
+    build_name: str | None
     max_build_time: float | str | timedelta
     ami_regions: str | Sequence[str] | Mapping[str, str | None]
     region_kms_key_ids: Mapping[str, str]
