@@ -11,7 +11,7 @@ import paramiko
 from amibake import waiting
 from amibake.errors import AuthenticationFailed, SSHTimeout, WaitTimeout
 from amibake.events import Emit
-from amibake.ssh.credentials import Credentials, Refused
+from amibake.ssh.credentials import Credentials, Refused, Unanswered
 from amibake.ssh.host import SSHHost
 from amibake.ssh.keys import KeyPair
 from amibake.ssh.options import Options
@@ -25,7 +25,7 @@ keeps a penalty per source address, 5 s for each refusal, that time works off; a
 unheard. At this pace the penalty never grows."""
 
 _DROPPED = (paramiko.SSHException, EOFError, ConnectionResetError, BrokenPipeError)
-"""A connection that was accepted and ended before anybody could log in."""
+"""A connection that was accepted and ended before anybody could try to log in."""
 
 _ALIVE_EVERY = 2.0
 """Seconds between two questions whether the instance still lives: each is a call to EC2."""
@@ -78,7 +78,8 @@ class _Door:
             self.offered = "; ".join(filter(None, [refusal.offered, refusal.note]))
             return self._refused(refusal, f"{self._refusal('are', 'is')} (offered: {self.offered})")
         except FOREIGN as error:
-            if self.refused_since is not None and isinstance(error, _DROPPED):
+            dropped = isinstance(error, _DROPPED) and not isinstance(error, Unanswered)
+            if self.refused_since is not None and dropped:
                 # sshd no longer listens to those whom it has refused too often
                 seen = f"{reason(error)}, after {self._refusal('were', 'was')} (offered: {self.offered})"
                 return self._refused(error, seen)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import paramiko
 
 from amibake.ssh.agent import AgentSigner, agent_keys
 from amibake.ssh.keys import KeyPair
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -60,44 +63,103 @@ class Refused(paramiko.AuthenticationException):
         self.note = note
 
 
+class Unanswered(paramiko.SSHException):
+    """The login came to no end: the server did not say whether it takes what it was given, or the agent whether it
+    signs. That may be otherwise the next time."""
+
+
+class Disconnected(paramiko.SSHException):
+    """The server has ended the connection, and said why."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text or f"it was ended, for reason {code}")
+        self._code = code
+
+    @property
+    def refuses(self) -> bool:
+        """Whether that is its answer to a login: sshd gives the general code for its MaxAuthTries."""
+        return self._code == _NO_MORE_WAYS or "authentication failures" in str(self)
+
+
+_NO_MORE_WAYS = 14
+"""RFC 4253, 11.1: SSH_DISCONNECT_NO_MORE_AUTH_METHODS_AVAILABLE."""
+
+
 def authenticate(transport: paramiko.Transport, credentials: Credentials, *, ask: bool) -> None:
     """Log in. With `ask` the server is first asked what it takes, so that a refusal can say so.
 
-    Raises Refused, another exception of paramiko's or the socket's, or AuthenticationFailed for want of an agent.
+    Raises Refused for what the server has answered; Unanswered, or another exception of paramiko's or the socket's; or
+    AuthenticationFailed for want of an agent.
     """
     offered: Sequence[str] = ()
     if ask:
         try:
-            transport.auth_none(credentials.username)
+            _answered(transport, lambda: transport.auth_none(credentials.username))
         except paramiko.BadAuthenticationType as refusal:
             offered = refusal.allowed_types
         else:
             return
-    tried: list[str] = []
-    notes: list[str] = []
+    ways = _ways(transport, credentials)
+    try:
+        _try(transport, ways, offered)
+    finally:
+        for way in ways:
+            if isinstance(way.signer, AgentSigner):
+                way.signer.give_up()
+
+
+def _try(transport: paramiko.Transport, ways: Iterable[_Way], offered: Sequence[str]) -> None:
+    """One after the other, until the server is content."""
+    tried: list[_Way] = []
     failure: paramiko.AuthenticationException | None = None
-    for way in _ways(transport, credentials):
+    for way in ways:
         if not way.fits(offered):
             continue
-        tried.append(way.method)
+        tried.append(way)
         try:
-            offered = way.attempt() or offered
+            offered = _answered(transport, way.attempt) or offered
         except paramiko.BadAuthenticationType as refusal:
             failure, offered = refusal, refusal.allowed_types
         except paramiko.AuthenticationException as refusal:
             failure = refusal
         if transport.is_authenticated():
             return
-        notes += way.note()
         if not transport.is_active():
             break  # it has had enough: sshd's MaxAuthTries
-    raise Refused(str(failure or "refused"), offered or list(dict.fromkeys(tried)), "; ".join(notes)) from failure
+    notes = "; ".join(note for way in tried for note in way.note())
+    if any(isinstance(way.signer, AgentSigner) and way.signer.unanswered for way in tried):
+        raise Unanswered(notes) from failure
+    methods = list(dict.fromkeys(way.method for way in tried))
+    raise Refused(str(failure or "refused"), offered or methods, notes) from failure
+
+
+def _answered(transport: paramiko.Transport, attempt: Callable[[], T]) -> T:
+    """The attempt, in which an AuthenticationException is the server's answer and nothing else: paramiko raises it too
+    when there is none."""
+    before = transport.auth_handler
+    try:
+        return attempt()
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        now = transport.auth_handler
+        # forgotten with each refusal, also where the connection has ended since
+        refused = now is not before and now is not None and now.get_username() is None
+        if refused or (isinstance(error, Disconnected) and error.refuses):
+            raise _as_answer(error) from error
+        if isinstance(error, paramiko.AuthenticationException):
+            raise Unanswered(str(error)) from error
+        raise
+
+
+def _as_answer(error: Exception) -> paramiko.AuthenticationException:
+    return (
+        error if isinstance(error, paramiko.AuthenticationException) else paramiko.AuthenticationException(str(error))
+    )
 
 
 @dataclass(frozen=True)
 class _Way:
     method: str
-    attempt: Callable[[], Sequence[str] | None]
+    attempt: Callable[[], Sequence[str]]
     signer: paramiko.PKey | None = None
 
     def fits(self, offered: Sequence[str]) -> bool:
@@ -110,16 +172,21 @@ class _Way:
         return [self.signer.refusal] if isinstance(self.signer, AgentSigner) and self.signer.refusal else []
 
 
-def _ways(transport: paramiko.Transport, credentials: Credentials) -> Iterator[_Way]:
+def _ways(transport: paramiko.Transport, credentials: Credentials) -> list[_Way]:
     name, password = credentials.username, credentials.password
     signers = [credentials.key.signer()] if credentials.key else []
     if credentials.agent:
         signers += [key.signer() for key in agent_keys()]
-    for signer in signers:
-        yield _Way("publickey", lambda signer=signer: transport.auth_publickey(name, signer), signer)  # type: ignore[misc]
+    ways = [
+        _Way("publickey", lambda signer=signer: transport.auth_publickey(name, signer), signer)  # type: ignore[misc]
+        for signer in signers
+    ]
     if password is not None:
-        yield _Way("password", lambda: transport.auth_password(name, password, fallback=False))
-        yield _Way("keyboard-interactive", lambda: transport.auth_interactive(name, _answers(password)))
+        ways += [
+            _Way("password", lambda: transport.auth_password(name, password, fallback=False)),
+            _Way("keyboard-interactive", lambda: transport.auth_interactive(name, _answers(password))),
+        ]
+    return ways
 
 
 def _answers(password: str) -> Callable[[str, str, list[tuple[str, bool]]], list[str]]:

@@ -16,13 +16,14 @@ class Options:
 
     Attributes:
         keep_alive_interval: Seconds between two questions whether the peer is there; 0 or less: none are asked.
-        dead_after: Seconds after which a peer is taken for dead from which nothing comes, no answer either.
+        answers_within: Seconds after the first unanswered question in which anything at all has to come from the peer,
+            else it is taken for dead. That adds to the interval: it may have died just after its last answer.
         ciphers: Those that may be used, the best first; none: paramiko's own choice.
         key_exchange_algorithms: The same of key exchanges.
     """
 
     keep_alive_interval: float = 5.0
-    dead_after: float = DEAD_AFTER
+    answers_within: float = DEAD_AFTER - 6.0
     ciphers: Sequence[str] = ()
     key_exchange_algorithms: Sequence[str] = ()
 

@@ -26,13 +26,15 @@ _NOT_RUN = (126, 127)
 """What a shell exits with when there is no such command, or it is no program."""
 
 _GRACE = 1.0
-"""Seconds that a command has to end by itself: once its streams are closed, and once it is told to."""
+"""Seconds that a command has to end: by itself, where it has closed its output first; else once it is told to, which
+is as soon as its streams are closed. Then it is killed."""
 
 
 @dataclass(frozen=True)
 class ProxyCommand:
     """A `Route` through a command, which /bin/sh runs for each connection in a session of its own: Ctrl-C in a terminal
-    does not reach it. It ends with the connection, and with it all that it has started.
+    does not reach it. It ends with the connection, and with it its process group: what it has started, but for what has
+    left the group by itself (setsid, a daemon).
 
     Attributes:
         template: The command, in which %h is the machine's address, %p its port, %r the user who logs in, %% a "%".
@@ -143,7 +145,7 @@ class _CommandWire(Wire):
         self._lines.extend(lines.feed(b"", final=True))
 
     def _end(self) -> int:
-        """See the command off, and all of its group; how it ended.
+        """See the command off, and all of its process group; how it ended.
 
         Standard error is at its end when nobody is left who could write to it. Until then the command is not asked how
         it ended: its number could be another's afterwards, and the group's with it.

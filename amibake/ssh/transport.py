@@ -13,7 +13,7 @@ import paramiko
 from paramiko.common import MSG_CHANNEL_REQUEST, cMSG_CHANNEL_CLOSE, cMSG_GLOBAL_REQUEST
 
 from amibake.errors import ConnectionLost, HostKeyChanged
-from amibake.ssh.credentials import Credentials, authenticate
+from amibake.ssh.credentials import Credentials, Disconnected, Refused, authenticate
 from amibake.ssh.options import Options
 from amibake.ssh.wire import Wire
 
@@ -65,7 +65,8 @@ class ClientTransport(paramiko.Transport):
 
     def has_ended(self) -> bool:
         """Whether nothing comes through it any more. paramiko's `is_active` says so only after the channels know."""
-        return not self.is_active() or self.saved_exception is not None
+        refused = isinstance(self.saved_exception, paramiko.ChannelException)  # a channel, which it outlives
+        return not self.is_active() or (self.saved_exception is not None and not refused)
 
     def _ask(self, options: Options) -> None:
         interval = options.keep_alive_interval
@@ -74,8 +75,7 @@ class ClientTransport(paramiko.Transport):
         question.add_string("keepalive@openssh.com")
         question.add_boolean(True)  # wants an answer; that nobody knows the request is one too
         while not self._over.wait(interval) and self.is_active():
-            # The peer may have died just after the last answer.
-            self._wire.asking(max(options.dead_after - interval, options.dead_after / 2))
+            self._wire.asking(options.answers_within)
             with suppress(*FOREIGN):
                 self._send_user_message(question)  # type: ignore[attr-defined]
 
@@ -90,6 +90,20 @@ class ClientTransport(paramiko.Transport):
             return
         message.rewind()
         super()._parse_channel_open_success(message)  # type: ignore[misc]
+
+    def _parse_channel_open_failure(self, message: paramiko.Message) -> None:
+        """A refusal that comes when nobody waits for it any more is nobody's: paramiko would keep it as the
+        connection's own."""
+        number = message.get_int()
+        if self._channels.get(number) is None:  # type: ignore[attr-defined]
+            self.channel_events.pop(number, None)
+            return
+        message.rewind()
+        super()._parse_channel_open_failure(message)  # type: ignore[misc]
+
+    def _parse_disconnect(self, message: paramiko.Message) -> None:
+        """What the peer says at the end is kept; paramiko drops it."""
+        self.saved_exception = Disconnected(message.get_int(), message.get_text())
 
 
 def _channel_request(channel: paramiko.Channel, message: paramiko.Message) -> None:
@@ -132,7 +146,7 @@ def handshake(
     """One attempt to get in over this wire, which ends with it. `name` is what errors call the far side; with `ask`,
     a refusal knows what the server would take.
 
-    Raises HostKeyChanged, Refused, or something else of FOREIGN; or what the wire knows better.
+    Raises HostKeyChanged, Refused, or something else of FOREIGN; for that, but for Refused, what the wire knows better.
     """
     transport: ClientTransport | None = None
     try:
@@ -150,7 +164,7 @@ def handshake(
         if transport is not None:
             transport.end()
         wire.close()
-        if isinstance(error, FOREIGN) and not isinstance(error, paramiko.AuthenticationException):
+        if isinstance(error, FOREIGN) and not isinstance(error, Refused):
             wire.judge(error)
         raise
     return transport

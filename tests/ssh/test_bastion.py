@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import paramiko
 import pytest
 
-from amibake import waiting
 from amibake.errors import AuthenticationFailed, ConnectionLost, HostKeyChanged, InvalidOption, SSHTimeout
 from amibake.events import Event, Waiting
 from amibake.ssh import bastion as bastion_module
@@ -19,7 +19,6 @@ from amibake.ssh import dial
 from amibake.ssh.bastion import Bastion
 from amibake.ssh.connect import connect
 from amibake.ssh.credentials import Credentials
-from amibake.ssh.host import SSHHost
 from amibake.ssh.keys import KeyPair, make_key_pair
 from amibake.ssh.transport import Patience
 from amibake.testing.behaviour import Behaviour
@@ -27,15 +26,9 @@ from amibake.testing.clock import FakeClock
 from amibake.testing.door import Door
 from amibake.testing.sshd import LoopbackMachine
 from amibake.waiting import Deadline
+from tests.ssh.conftest import Connect
 
-Enter = Callable[..., SSHHost]
-
-
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    clock = FakeClock()
-    monkeypatch.setattr(waiting, "clock", clock)
-    return clock
+pytestmark = pytest.mark.usefixtures("clock")
 
 
 @pytest.fixture
@@ -59,13 +52,8 @@ def bastion(between: LoopbackMachine) -> Iterator[Bastion]:
 
 
 @pytest.fixture
-def enter(machine: LoopbackMachine, key: KeyPair, events: list[Event], bastion: Bastion) -> Enter:
-    def enter(**options: Any) -> SSHHost:
-        given: dict[str, Any] = {"deadline": Deadline(3600), "emit": events.append, "timeout": 30.0, "route": bastion}
-        port = options.pop("port", machine.port)
-        return connect(machine.address, port, username="admin", key=key, **{**given, **options})
-
-    return enter
+def enter(enter: Connect, bastion: Bastion) -> Connect:
+    return lambda **options: enter(**{"route": bastion, **options})
 
 
 def seen(events: list[Event]) -> set[str]:
@@ -73,7 +61,7 @@ def seen(events: list[Event]) -> set[str]:
 
 
 def test_all_goes_through_it(
-    enter: Enter, between: LoopbackMachine, machine: LoopbackMachine, tmp_path: Path, events: list[Event]
+    enter: Connect, between: LoopbackMachine, machine: LoopbackMachine, tmp_path: Path, events: list[Event]
 ) -> None:
     content = bytes(range(256)) * 4096
     with enter() as host:
@@ -87,7 +75,7 @@ def test_all_goes_through_it(
 
 
 def test_its_connection_is_kept_while_the_machines_is_made_anew(
-    enter: Enter, between: LoopbackMachine, machine: LoopbackMachine
+    enter: Connect, between: LoopbackMachine, machine: LoopbackMachine
 ) -> None:
     with enter() as host:
         machine.stop()
@@ -100,7 +88,7 @@ def test_its_connection_is_kept_while_the_machines_is_made_anew(
     assert (between.logins, machine.logins) == (1, 3)
 
 
-def test_its_connection_is_made_anew_when_it_died(enter: Enter, between: LoopbackMachine, bastion: Bastion) -> None:
+def test_its_connection_is_made_anew_when_it_died(enter: Connect, between: LoopbackMachine, bastion: Bastion) -> None:
     with enter() as host:
         between.drop()
         with pytest.raises(ConnectionLost, match=f"the connection to the bastion 127.78.1.1:{between.port} was lost"):
@@ -114,14 +102,14 @@ def test_its_connection_is_made_anew_when_it_died(enter: Enter, between: Loopbac
     assert between.logins == 3
 
 
-def test_its_connection_dies_while_a_command_runs(enter: Enter, between: LoopbackMachine) -> None:
+def test_its_connection_dies_while_a_command_runs(enter: Connect, between: LoopbackMachine) -> None:
     with enter() as host:
         threading.Timer(0.2, between.drop).start()
         with pytest.raises(ConnectionLost, match=r"had ended: the connection to the bastion .* was lost"):
             host.run("exec sleep 60")
 
 
-def test_every_connection_to_it_must_show_the_same_host_key(enter: Enter, between: LoopbackMachine) -> None:
+def test_every_connection_to_it_must_show_the_same_host_key(enter: Connect, between: LoopbackMachine) -> None:
     with enter() as host:
         between.drop()
         between.change_host_key()
@@ -141,7 +129,7 @@ def test_a_known_host_key_is_demanded(between: LoopbackMachine) -> None:
 
 
 def test_the_machine_behind_is_still_booting(
-    enter: Enter, machine: LoopbackMachine, between: LoopbackMachine, events: list[Event], clock: FakeClock
+    enter: Connect, machine: LoopbackMachine, between: LoopbackMachine, events: list[Event], clock: FakeClock
 ) -> None:
     real = between.connect
 
@@ -156,7 +144,7 @@ def test_the_machine_behind_is_still_booting(
     assert seen(events) == {"from the bastion: Connect failed"}
 
 
-def test_the_machine_behind_never_boots(enter: Enter, between: LoopbackMachine, machine: LoopbackMachine) -> None:
+def test_the_machine_behind_never_boots(enter: Connect, between: LoopbackMachine, machine: LoopbackMachine) -> None:
     port = machine.port
     machine.stop()
     with pytest.raises(
@@ -168,14 +156,16 @@ def test_the_machine_behind_never_boots(enter: Enter, between: LoopbackMachine, 
     assert between.logins == 1
 
 
-def test_the_machine_behind_refuses_the_login(enter: Enter, machine: LoopbackMachine, between: LoopbackMachine) -> None:
+def test_the_machine_behind_refuses_the_login(
+    enter: Connect, machine: LoopbackMachine, between: LoopbackMachine
+) -> None:
     machine.accounts.clear()
     with pytest.raises(AuthenticationFailed, match=r"127\.78\.0\.1:\d+ refuses the key for the user admin"):
         enter()
 
 
 def test_a_machine_that_nothing_reaches(
-    enter: Enter, between: LoopbackMachine, monkeypatch: pytest.MonkeyPatch, events: list[Event]
+    enter: Connect, between: LoopbackMachine, monkeypatch: pytest.MonkeyPatch, events: list[Event]
 ) -> None:
     """No answer to the request at all: the connection attempt of the bastion is under way."""
     free = threading.Event()
@@ -198,6 +188,42 @@ def test_a_machine_that_nothing_reaches(
         until.wait(0.01)
 
 
+def test_a_refusal_that_comes_late_is_no_end_of_its_connection(
+    enter: Connect, between: LoopbackMachine, monkeypatch: pytest.MonkeyPatch, events: list[Event]
+) -> None:
+    answer, asked = threading.Event(), [0]
+    real = Door.check_channel_direct_tcpip_request
+
+    def refuses(door: Door, *given: Any) -> int:
+        asked[0] += 1
+        if asked[0] > 1:
+            return real(door, *given)
+        answer.wait(10)
+        return paramiko.common.OPEN_FAILED_CONNECT_FAILED
+
+    monkeypatch.setattr(Door, "check_channel_direct_tcpip_request", refuses)
+    with pytest.raises(SSHTimeout, match="no connection within"):
+        enter(timeout=0.01, patience=Patience(tcp=0.1))
+    answer.set()
+    with enter() as host:  # whose own request is answered after the late refusal
+        host.reconnect()
+        assert host.run("true").status == 0
+    assert between.logins == 1
+
+
+def test_a_bastion_that_is_lost_during_the_login_is_named(
+    enter: Connect, between: LoopbackMachine, machine: LoopbackMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drops(*_: object) -> int:
+        between.drop()
+        time.sleep(0.2)
+        return paramiko.common.AUTH_FAILED
+
+    monkeypatch.setattr(Door, "check_auth_publickey", drops)
+    with pytest.raises(SSHTimeout, match=r"last seen: the connection to the bastion 127\.78\.1\.1:\d+ was lost"):
+        enter(timeout=2.0)
+
+
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
@@ -206,7 +232,7 @@ def test_a_machine_that_nothing_reaches(
     ],
 )
 def test_it_leads_nobody_on(
-    enter: Enter, between: LoopbackMachine, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, answer: int, why: str
+    enter: Connect, between: LoopbackMachine, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, answer: int, why: str
 ) -> None:
     if answer == paramiko.common.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED:
         between.behaviour.refuse_forwarding = True
@@ -234,7 +260,7 @@ def test_it_refuses_the_login(
 
 
 def test_it_is_down_for_a_while(
-    enter: Enter, clock: FakeClock, events: list[Event], between: LoopbackMachine, monkeypatch: pytest.MonkeyPatch
+    enter: Connect, clock: FakeClock, events: list[Event], between: LoopbackMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = dial.dial
 

@@ -10,12 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import paramiko
 import pytest
 
-from amibake import waiting
 from amibake.errors import AuthenticationFailed, ConnectionLost, HostKeyChanged, NoCapacity, SSHTimeout
 from amibake.events import Event, Waiting
 from amibake.ssh import dial
@@ -28,31 +26,10 @@ from amibake.testing.clock import FakeClock
 from amibake.testing.door import Door
 from amibake.testing.sshd import LoopbackMachine
 from amibake.waiting import Deadline
+from tests.ssh.conftest import Connect
 
+pytestmark = pytest.mark.usefixtures("clock")
 ADDRESS = "127.78.0.1"
-Connect = Callable[..., SSHHost]
-
-
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    clock = FakeClock()
-    monkeypatch.setattr(waiting, "clock", clock)
-    return clock
-
-
-@pytest.fixture
-def enter(machine: LoopbackMachine, key: KeyPair, events: list[Event]) -> Connect:
-    def enter(port: int | None = None, **options: Any) -> SSHHost:
-        given: dict[str, Any] = {
-            "username": "admin",
-            "key": key,
-            "deadline": Deadline(3600),
-            "emit": events.append,
-            "timeout": 30.0,
-        }
-        return connect(ADDRESS, port or machine.port, **{**given, **options})
-
-    return enter
 
 
 @contextmanager
@@ -185,6 +162,68 @@ def test_the_wrong_user(enter: Connect, machine: LoopbackMachine, clock: FakeClo
         enter(username="ubuntu")
     assert "ec2-user" in caught.value.hint
     assert 20 <= clock.now() < 22
+
+
+def test_a_server_that_does_not_answer_a_login_has_not_refused_it(
+    enter: Connect, clock: FakeClock, machine: LoopbackMachine, monkeypatch: pytest.MonkeyPatch, events: list[Event]
+) -> None:
+    machine.behaviour.refuse_logins = 1
+    real, woken, asked = Door.check_auth_publickey, threading.Event(), [0]
+
+    def stuck(door: Door, username: str, key: paramiko.PKey) -> int:
+        asked[0] += 1
+        if 1 < asked[0] < 4:
+            woken.wait(10)
+        return real(door, username, key)
+
+    monkeypatch.setattr(Door, "check_auth_publickey", stuck)
+    enter(grace=0.5, patience=Patience(auth=0.3)).close()
+    woken.set()
+    assert "Authentication timeout." in {event.seen for event in events if isinstance(event, Waiting)}
+    assert machine.logins == 1
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_connection_that_is_lost_during_a_login_is_no_refusal(
+    enter: Connect, machine: LoopbackMachine, before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.behaviour.refuse_logins = before
+    real, asked = Door.check_auth_publickey, [0]
+
+    def drops(door: Door, username: str, key: paramiko.PKey) -> int:
+        asked[0] += 1
+        if before < asked[0] < before + 3:
+            machine.drop()
+        return real(door, username, key)
+
+    monkeypatch.setattr(Door, "check_auth_publickey", drops)
+    enter(grace=0.5).close()
+    monkeypatch.setattr(Door, "check_auth_publickey", lambda *_: machine.drop())
+    with pytest.raises(SSHTimeout, match=r"last seen: .*(shut down|reset|closed)"):
+        enter(grace=0.5, timeout=3.0)
+
+
+@pytest.mark.parametrize("code", [2, 14])
+def test_a_server_that_ends_the_connection_for_a_refusal_has_refused(
+    enter: Connect, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """sshd with MaxAuthTries 1: no other answer than that."""
+
+    def disconnects(door: Door, *_: object) -> int:
+        message = paramiko.Message()
+        message.add_byte(paramiko.common.cMSG_DISCONNECT)
+        message.add_int(code)
+        message.add_string("Too many authentication failures" if code == 2 else "")
+        message.add_string("")
+        transport = threading.current_thread()
+        assert isinstance(transport, paramiko.Transport)
+        transport._send_message(message)  # type: ignore[attr-defined]
+        transport.close()
+        return paramiko.common.AUTH_FAILED
+
+    monkeypatch.setattr(Door, "check_auth_publickey", disconnects)
+    with pytest.raises(AuthenticationFailed, match="refuses the key for the user admin; it offers: publickey"):
+        enter(timeout=60.0)
 
 
 class Penalties:

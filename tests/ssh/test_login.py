@@ -8,37 +8,32 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import paramiko
 import pytest
 
-from amibake import waiting
-from amibake.errors import AuthenticationFailed
+from amibake.errors import AuthenticationFailed, SSHTimeout
 from amibake.events import Event, Waiting
 from amibake.ssh.agent import agent_keys
 from amibake.ssh.connect import connect
 from amibake.ssh.credentials import Credentials
-from amibake.ssh.host import SSHHost
 from amibake.ssh.keys import KeyPair, make_key_pair
+from amibake.ssh.transport import ClientTransport, Patience
 from amibake.testing import Account
 from amibake.testing.clock import FakeClock
 from amibake.testing.door import Door
 from amibake.testing.sshd import LoopbackMachine
 from amibake.waiting import Deadline
 from tests.ssh.certificates import certificate
+from tests.ssh.conftest import Connect
 
-Connect = Callable[..., SSHHost]
-
-
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    clock = FakeClock()
-    monkeypatch.setattr(waiting, "clock", clock)
-    return clock
+pytestmark = pytest.mark.usefixtures("clock")
 
 
 @pytest.fixture
@@ -48,12 +43,8 @@ def machine(tmp_path: Path, key: KeyPair) -> Iterator[LoopbackMachine]:
 
 
 @pytest.fixture
-def enter(machine: LoopbackMachine, events: list[Event]) -> Connect:
-    def enter(credentials: Credentials, **options: Any) -> SSHHost:
-        given = {"deadline": Deadline(3600), "emit": events.append, "timeout": 60.0, **options}
-        return connect(machine.address, machine.port, credentials=credentials, **given)
-
-    return enter
+def enter(enter: Connect) -> Connect:
+    return lambda credentials, **options: enter(credentials=credentials, **{"timeout": 60.0, **options})
 
 
 def test_something_is_needed_to_log_in() -> None:
@@ -161,13 +152,13 @@ def fake_agent(path: Path, answer: Callable[[bytes], bytes]) -> Iterator[None]:
         listener.listen()
 
         def serve() -> None:
-            while True:
-                try:
-                    sock, _ = listener.accept()
-                except OSError:
-                    return
-                with sock:
-                    sock.sendall(answer(sock.recv(65536)))
+            with ThreadPoolExecutor() as pool, suppress(OSError):
+                while True:
+                    pool.submit(answer_to, listener.accept()[0])
+
+        def answer_to(sock: socket.socket) -> None:
+            with sock, suppress(BrokenPipeError):
+                sock.sendall(answer(sock.recv(65536)))
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -294,7 +285,7 @@ def test_an_agent_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.Monke
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "socket"))
         listener.listen()
-        with pytest.raises(AuthenticationFailed, match="no SSH agent: timed out"):
+        with pytest.raises(AuthenticationFailed, match=r"the SSH agent does not answer within 0\.05 s"):
             agent_keys()
 
 
@@ -312,6 +303,46 @@ def test_a_key_that_the_agent_does_not_sign_with(
             enter(Credentials("admin", agent=True))
         machine.behaviour.methods = ["publickey", "password"]
         enter(Credentials("admin", password="hunter2", agent=True)).close()
+
+
+@pytest.fixture
+def silent_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: KeyPair) -> Iterator[None]:
+    """Says that it has the key, and nothing when it is to sign with it."""
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "socket"))
+    small, over = SmallAgent(), threading.Event()
+    small.add(key)
+
+    def answer(question: bytes) -> bytes:
+        if question[4] == 13:
+            over.wait(20)
+            return b""
+        return small.answer(question)
+
+    with fake_agent(tmp_path / "socket", answer):
+        try:
+            yield
+        finally:
+            over.set()
+
+
+def test_an_agent_that_does_not_say_whether_it_signs(
+    silent_agent: None, machine: LoopbackMachine, enter: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("amibake.ssh.agent._ANSWERS_WITHIN", 0.3)
+    why = r"the agent does not sign with a key: no answer within 0\.3 s"
+    machine.behaviour.methods = ["publickey", "password"]
+    enter(Credentials("admin", password="hunter2", agent=True)).close()
+    with pytest.raises(SSHTimeout, match=f"last seen: {why}") as caught:
+        enter(Credentials("admin", agent=True), timeout=0.01)
+    assert "refuse" not in caught.value.message
+
+
+def test_an_agent_is_not_waited_for_once_the_attempt_is_over(silent_agent: None, enter: Connect) -> None:
+    started = time.monotonic()
+    with pytest.raises(SSHTimeout, match=r"Authentication timeout\."):
+        enter(Credentials("admin", agent=True), timeout=0.01, patience=Patience(auth=0.3))
+    assert time.monotonic() - started < 4
+    assert [thread.name for thread in threading.enumerate() if isinstance(thread, ClientTransport)] == []
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "rsa"])

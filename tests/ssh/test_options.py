@@ -66,7 +66,7 @@ def test_a_peer_is_asked_and_one_that_answers_is_alive(
     through_bastion: bool, machine: LoopbackMachine, key: KeyPair, bastion: Bastion, server: Server
 ) -> None:
     route = bastion if through_bastion else None
-    with into(machine, key, options=Options(0.02, dead_after=0.5), route=route) as host:
+    with into(machine, key, options=Options(0.02, answers_within=0.5), route=route) as host:
         for _ in range(50):
             assert server.asked.acquire(timeout=10)
         assert host.run("true").status == 0
@@ -77,7 +77,7 @@ def test_a_peer_that_no_longer_answers_is_dead(
     through_bastion: bool, machine: LoopbackMachine, key: KeyPair, bastion: Bastion, server: Server
 ) -> None:
     route = bastion if through_bastion else None
-    with into(machine, key, options=Options(0.05, dead_after=0.4), route=route) as host:
+    with into(machine, key, options=Options(0.05, answers_within=0.4), route=route) as host:
         threading.Timer(0.1, server.dead.set).start()
         started = time.monotonic()
         with pytest.raises(ConnectionLost, match=r"had ended: no answer for \d+ s"):
@@ -86,8 +86,23 @@ def test_a_peer_that_no_longer_answers_is_dead(
         server.woken.set()
 
 
+@pytest.mark.parametrize("interval", [0.05, 1.0])
+def test_silence_is_put_up_with_for_as_long_whatever_the_interval(
+    interval: float, machine: LoopbackMachine, key: KeyPair, server: Server
+) -> None:
+    with into(machine, key, options=Options(interval, answers_within=1.5)) as host:
+        server.dead.set()
+        threading.Timer(interval + 0.9, server.woken.set).start()
+        assert host.run(f"sleep {interval + 1.2}").status == 0
+
+
+def test_by_default_a_death_is_noticed_within_half_a_minute() -> None:
+    assert Options().keep_alive_interval + Options().answers_within < 30
+    assert Options(60).answers_within == Options().answers_within
+
+
 def test_a_dead_peer_does_not_hold_up_who_sends(machine: LoopbackMachine, key: KeyPair, server: Server) -> None:
-    with into(machine, key, options=Options(0.05, dead_after=0.4)) as host:
+    with into(machine, key, options=Options(0.05, answers_within=0.4)) as host:
         server.dead.set()
         with pytest.raises(ConnectionLost, match="the SSH connection was lost before this had ended: no answer"):
             host.put(bytes(64 << 20), "big")

@@ -7,43 +7,30 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
 from pathlib import Path
 from typing import Any
 
+import paramiko
 import pytest
 
-from amibake import waiting
 from amibake.errors import AuthenticationFailed, ConnectionLost, InvalidOption, SSHTimeout
 from amibake.events import Event, Waiting
 from amibake.ssh import proxy
-from amibake.ssh.connect import connect
-from amibake.ssh.host import SSHHost
-from amibake.ssh.keys import KeyPair
 from amibake.ssh.proxy import ProxyCommand
 from amibake.ssh.transport import Patience
 from amibake.testing.clock import FakeClock
+from amibake.testing.door import Door
 from amibake.testing.sshd import LoopbackMachine
-from amibake.waiting import Deadline
+from tests.ssh.conftest import Connect
 
-Enter = Callable[..., SSHHost]
+pytestmark = pytest.mark.usefixtures("clock")
 RELAY = f"{sys.executable} {Path(__file__).with_name('relay.py')} %h %p"
 
 
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    clock = FakeClock()
-    monkeypatch.setattr(waiting, "clock", clock)
-    return clock
-
-
 @pytest.fixture
-def enter(machine: LoopbackMachine, key: KeyPair, events: list[Event]) -> Enter:
-    def enter(template: str, **options: Any) -> SSHHost:
-        given: dict[str, Any] = {"username": "admin", "deadline": Deadline(3600), "emit": events.append, "timeout": 5.0}
-        return connect(machine.address, machine.port, key=key, route=ProxyCommand(template), **{**given, **options})
-
-    return enter
+def enter(enter: Connect) -> Connect:
+    return lambda template, **options: enter(route=ProxyCommand(template), **{"timeout": 5.0, **options})
 
 
 def alive(pid: str) -> bool:
@@ -55,7 +42,7 @@ def alive(pid: str) -> bool:
 
 
 def test_all_goes_through_it(
-    enter: Enter, machine: LoopbackMachine, tmp_path: Path, clock: FakeClock, events: list[Event]
+    enter: Connect, machine: LoopbackMachine, tmp_path: Path, clock: FakeClock, events: list[Event]
 ) -> None:
     content = bytes(range(256)) * 4096
     pids = tmp_path / "pids"
@@ -99,13 +86,13 @@ def test_tokens() -> None:
         ("/etc/passwd", "ssh_proxy_command: the proxy command ended with status 126: .*ermission denied"),
     ],
 )
-def test_a_command_that_can_not_be_run_is_final(enter: Enter, template: str, message: str, clock: FakeClock) -> None:
+def test_a_command_that_can_not_be_run_is_final(enter: Connect, template: str, message: str, clock: FakeClock) -> None:
     with pytest.raises(InvalidOption, match=message):
         enter(template)
     assert clock.now() == 0
 
 
-def test_a_command_that_fails_is_tried_again(enter: Enter, tmp_path: Path, events: list[Event]) -> None:
+def test_a_command_that_fails_is_tried_again(enter: Connect, tmp_path: Path, events: list[Event]) -> None:
     said = "An error occurred (TargetNotConnected): i-1 is not connected."
     script = tmp_path / "proxy"
     script.write_text(
@@ -119,7 +106,7 @@ def test_a_command_that_fails_is_tried_again(enter: Enter, tmp_path: Path, event
     }
 
 
-def test_a_command_that_always_fails(enter: Enter, clock: FakeClock) -> None:
+def test_a_command_that_always_fails(enter: Connect, clock: FakeClock) -> None:
     with pytest.raises(
         SSHTimeout, match=r"as admin, through the proxy command: not after 5 s; .* status 1: no such host"
     ) as caught:
@@ -128,14 +115,14 @@ def test_a_command_that_always_fails(enter: Enter, clock: FakeClock) -> None:
     assert clock.now() == pytest.approx(5, abs=1.1)
 
 
-def test_a_command_that_says_nothing(enter: Enter) -> None:
+def test_a_command_that_says_nothing(enter: Connect) -> None:
     with pytest.raises(SSHTimeout, match=r"last seen: the proxy command ended with status 0\n"):
         enter("true", timeout=0.01)
     with pytest.raises(SSHTimeout, match=r"last seen: the proxy command was killed\n"):
         enter("sh -c 'kill -9 $$'", timeout=0.01)
 
 
-def test_a_command_that_hangs(enter: Enter, tmp_path: Path) -> None:
+def test_a_command_that_hangs(enter: Connect, tmp_path: Path) -> None:
     patience = Patience(banner=0.2)
     with pytest.raises(SSHTimeout, match=r"banner; the proxy command said: resolving\n"):
         enter(f"sh -c 'echo $$ > {tmp_path}/pid; echo resolving >&2; exec sleep 600'", timeout=0.01, patience=patience)
@@ -144,7 +131,7 @@ def test_a_command_that_hangs(enter: Enter, tmp_path: Path) -> None:
         enter("sleep 600", timeout=0.01, patience=patience)
 
 
-def test_a_command_that_does_not_want_to_end(enter: Enter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_does_not_want_to_end(enter: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxy, "_GRACE", 0.05)
     script = f"trap '' TERM; echo $$ > {tmp_path}/pid; while :; do sleep 1; done"
     with pytest.raises(SSHTimeout):
@@ -152,7 +139,7 @@ def test_a_command_that_does_not_want_to_end(enter: Enter, tmp_path: Path, monke
     assert not alive((tmp_path / "pid").read_text().strip())
 
 
-def test_a_command_whose_child_left_the_group(enter: Enter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_whose_child_left_the_group(enter: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxy, "_GRACE", 0.05)
     program = "import os; os.setsid(); print(os.getpid(), flush=True); os.execlp('sleep', 'sleep', '600')"
     script = tmp_path / "proxy"
@@ -163,7 +150,7 @@ def test_a_command_whose_child_left_the_group(enter: Enter, tmp_path: Path, monk
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
-def test_a_command_that_may_not_be_killed(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_may_not_be_killed(enter: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxy, "_GRACE", 0.05)
     real, started = subprocess.Popen, list[subprocess.Popen[bytes]]()
 
@@ -183,7 +170,7 @@ def test_a_command_that_may_not_be_killed(enter: Enter, monkeypatch: pytest.Monk
         process.wait()
 
 
-def test_a_command_that_dies_under_way(enter: Enter, tmp_path: Path) -> None:
+def test_a_command_that_dies_under_way(enter: Connect, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     with enter(f"{RELAY} --pid {pids} --say 'session terminated'") as host:
         threading.Timer(0.2, os.kill, [int(pids.read_text()), signal.SIGKILL]).start()
@@ -195,20 +182,35 @@ def test_a_command_that_dies_under_way(enter: Enter, tmp_path: Path) -> None:
         assert host.run("true").status == 0
 
 
-def test_a_connection_that_ends_is_not_always_the_commands_fault(enter: Enter, machine: LoopbackMachine) -> None:
+def test_a_connection_that_ends_is_not_always_the_commands_fault(enter: Connect, machine: LoopbackMachine) -> None:
     machine.behaviour.refuse_commands = True
     with enter(RELAY) as host, pytest.raises(ConnectionLost, match="before this had ended") as caught:
         host.run("true")
     assert "proxy command" not in caught.value.message
 
 
-def test_a_refused_login_is_the_machines(enter: Enter, machine: LoopbackMachine) -> None:
+def test_a_refused_login_is_the_machines(enter: Connect, machine: LoopbackMachine) -> None:
     machine.accounts.clear()
     with pytest.raises(AuthenticationFailed, match="refuses the key"):
         enter(RELAY, timeout=60)
 
 
-def test_no_shell(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_dies_during_the_login_is_named(
+    enter: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids = tmp_path / "pids"
+
+    def kills(*_: object) -> int:
+        os.kill(int(pids.read_text().split()[-1]), signal.SIGKILL)
+        time.sleep(0.2)
+        return paramiko.common.AUTH_FAILED
+
+    monkeypatch.setattr(Door, "check_auth_publickey", kills)
+    with pytest.raises(SSHTimeout, match="last seen: the proxy command was killed: session terminated"):
+        enter(f"{RELAY} --pid {pids} --say 'session terminated'", timeout=2.0)
+
+
+def test_no_shell(enter: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_more(*_: object, **__: object) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
