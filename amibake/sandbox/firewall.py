@@ -15,8 +15,8 @@ from amibake.strict.machines import Ingress
 
 METADATA = "169.254.169.254"
 """Where EC2's instances find their metadata."""
-# Packets for it that nobody redirects must not leave either: this machine may have metadata, and roles, of its own.
-# Only those for its web port, though: some clouds have their name server at the same address.
+# Link-local addresses are this machine's own surroundings: its metadata, and roles; those of its containers; its time.
+# What asks for them and is not redirected goes nowhere, but to name servers, which several clouds have there.
 _TABLE = """
 table inet amibake_{id} {{
     map instances {{ type ifname : verdict; }}
@@ -29,10 +29,19 @@ table inet amibake_{id} {{
     chain metadata {{
         type nat hook prerouting priority -101;
     }}
+    chain link_local {{
+        meta l4proto {{ tcp, udp }} th dport 53 return
+        meta l4proto tcp reject with tcp reset
+        reject
+    }}
     chain forwarded {{
         type filter hook forward priority 0;
-        iifname "ab{id}-*" ip daddr {metadata} tcp dport 80 reject with tcp reset
+        iifname "ab{id}-*" ip daddr 169.254.0.0/16 jump link_local
         oifname vmap @instances
+    }}
+    chain to_host {{
+        type filter hook input priority 0;
+        iifname "ab{id}-*" ip daddr 169.254.0.0/16 jump link_local
     }}
     chain from_host {{
         type filter hook output priority 0;
@@ -48,7 +57,7 @@ table inet amibake_{id} {{
 
 def create(cloud_id: str, subnet: IPv4Network) -> None:
     """Install a cloud's table: what its instances send leaves under this machine's address."""
-    _nft(_TABLE.format(id=cloud_id, subnet=subnet, metadata=METADATA))
+    _nft(_TABLE.format(id=cloud_id, subnet=subnet))
 
 
 def redirect_metadata(cloud_id: str, gateway: str, port: int) -> None:

@@ -96,7 +96,7 @@ def test_where_tokens_are_required_nothing_goes_without(service: Service) -> Non
     assert service.status(**{TOKEN: service.token()}) == 200
 
 
-@pytest.mark.parametrize("ttl", ["", "0", "21601", "-1", "1.5", "²"])
+@pytest.mark.parametrize("ttl", ["", "0", "21601", "-1", "1.5", "²", "9" * 5000])
 def test_a_time_to_live_is_between_one_second_and_six_hours(service: Service, ttl: str) -> None:
     assert service.status("/latest/api/token", "PUT", **{TTL: ttl}) == 400
     assert service.token("1") != service.token("21600")
@@ -121,6 +121,13 @@ def test_methods_and_paths_that_are_not_there(service: Service) -> None:
         assert service.status(path) == 404
     head = service.ask("/latest/meta-data/instance-id", "HEAD")
     assert (head.status, head.headers["Content-Length"], head.text) == (200, "11", "")  # type: ignore[attr-defined]
+
+
+def test_what_is_no_address_is_refused(service: Service, capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.create_connection((ONE, service.port), timeout=30) as asking:
+        asking.sendall(b"GET http://[ HTTP/1.1\r\n\r\n")
+        assert asking.recv(12) == b"HTTP/1.1 400"
+    assert capfd.readouterr().err == ""
 
 
 def test_a_connection_serves_several_requests(service: Service) -> None:

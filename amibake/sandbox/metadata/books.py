@@ -173,7 +173,7 @@ def _iam(instance: Any, profile: Any) -> Directory:
 
 def _credentials(instance_id: str, role: str, issued: datetime) -> str:
     """A role's credentials, of the right form but good for nothing."""
-    digest = hashlib.sha512(f"{instance_id} {role} {issued:%s}".encode()).digest()
+    digest = hashlib.sha512(f"{instance_id} {role} {int(issued.timestamp())}".encode()).digest()
     return _json(
         {
             "Code": "Success",

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
 from typing import ClassVar, Self
-from urllib.parse import urlsplit
 
 from amibake.sandbox.metadata.tokens import MAX_TTL, Tokens
 from amibake.sandbox.metadata.tree import Metadata
-from amibake.sandbox.web import WebServer
+from amibake.sandbox.web import WebHandler, WebServer
 
 TOKEN = "X-aws-ec2-metadata-token"  # noqa: S105 - a header's name
 TOKEN_TTL = "X-aws-ec2-metadata-token-ttl-seconds"  # noqa: S105 - a header's name
@@ -86,32 +85,33 @@ class MetadataService:
         if path != TOKEN_PATH:
             return _Answer(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": "GET, HEAD"})
         ttl = headers.get(TOKEN_TTL, "")
-        if not (ttl.isascii() and ttl.isdigit() and 1 <= int(ttl) <= MAX_TTL):
+        if not re.fullmatch("[0-9]{1,5}", ttl) or not 1 <= int(ttl) <= MAX_TTL:
             return _Answer(HTTPStatus.BAD_REQUEST)
         token = self._tokens.issue(metadata.instance_id, int(ttl))
         return _Answer(HTTPStatus.OK, token.encode(), {TOKEN_TTL: ttl}, hops=metadata.hop_limit)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    timeout = 60
+class _Handler(WebHandler):
     wbufsize = -1  # one segment for an answer: two would wait for each other
     service: ClassVar[MetadataService]
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - the name that http.server looks for
         self._answer(self.service.get)
 
-    def do_HEAD(self) -> None:
+    def do_HEAD(self) -> None:  # noqa: N802 - the name that http.server looks for
         self._answer(self.service.get)
 
-    def do_PUT(self) -> None:
+    def do_PUT(self) -> None:  # noqa: N802 - the name that http.server looks for
         # the hop limit is this answer's alone; and a body, which nobody needs, is not read
         self.close_connection = True
         self._answer(self.service.put)
 
     def _answer(self, ask: Callable[[str, str, Mapping[str, str]], _Answer]) -> None:
         # the headers' own `get` does not care for upper and lower case
-        answer = ask(self.client_address[0], urlsplit(self.path).path, self.headers)  # type: ignore[arg-type]
+        path, headers = self.asked_path, self.headers
+        answer = (
+            _Answer(HTTPStatus.BAD_REQUEST) if path is None else ask(self.client_address[0], path, headers)  # type: ignore[arg-type]
+        )
         if answer.hops:
             self.connection.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, answer.hops)
         body = answer.body if answer.status == HTTPStatus.OK else _page(answer.status)
@@ -128,9 +128,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def version_string(self) -> str:
         return "EC2ws"
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing: what instances ask for is theirs."""
 
 
 def _page(status: HTTPStatus) -> bytes:

@@ -7,15 +7,14 @@ import html
 import json
 import re
 from collections.abc import Callable, Sequence
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import ClassVar, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from amibake.errors import AmibakeError
 from amibake.sandbox.mirror.releases import Release, architecture
 from amibake.sandbox.mirror.store import NodeStore, tarball_name
-from amibake.sandbox.web import WebServer
+from amibake.sandbox.web import WebHandler, WebServer
 
 _TAB_COLUMNS = ["version", "date", "files", "npm", "v8", "uv", "zlib", "openssl", "modules", "lts", "security"]
 
@@ -137,21 +136,22 @@ _INDEXES: dict[str, tuple[str, Callable[[Sequence[Release]], str]]] = {
 }
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(WebHandler):
     """GET and HEAD. No path of a request ever becomes a path on disk: names are looked up."""
 
-    protocol_version = "HTTP/1.1"
-    timeout = 60
     mirror: ClassVar[NodeMirror]
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - the name that http.server looks for
         self._answer(body=True)
 
-    def do_HEAD(self) -> None:
+    def do_HEAD(self) -> None:  # noqa: N802 - the name that http.server looks for
         self._answer(body=False)
 
     def _answer(self, *, body: bool) -> None:
-        path = unquote(urlsplit(self.path).path)
+        if self.asked_path is None:
+            self.send_error(400)
+            return
+        path = unquote(self.asked_path)
         try:
             found = self.mirror.find(path)
         except AmibakeError as error:
@@ -173,6 +173,3 @@ class _Handler(BaseHTTPRequestHandler):
             return
         with content.open("rb") as file:
             self.connection.sendfile(file)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing: the serving process has a cloud to tell of, not requests."""

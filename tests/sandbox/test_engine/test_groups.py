@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -103,8 +104,21 @@ def test_a_machine_cannot_send_under_another_address(cloud: Cloud) -> None:
 
 def test_this_machines_own_metadata_is_out_of_reach(cloud: Cloud) -> None:
     address = cloud.run()
-    refused = cloud.ssh(address, "timeout 5 bash -c '</dev/tcp/169.254.169.254/80'", check=False)
-    assert "Connection refused" in refused
+    for place in ("169.254.169.254/80", "169.254.169.254/8080", "169.254.170.2/80"):
+        refused = cloud.ssh(address, f"timeout 5 bash -c '</dev/tcp/{place}'", check=False)
+        assert "Connection refused" in refused
+
+
+def test_link_local_addresses_of_this_machine_are_out_of_reach_but_name_servers(cloud: Cloud) -> None:
+    address, own = cloud.run(), "169.254.83.7"
+    subprocess.run(["ip", "address", "add", f"{own}/32", "dev", "lo"], check=True)
+    try:
+        with socket.create_server((own, 0)) as web, socket.create_server((own, 53)):
+            ask = "timeout 5 bash -c '</dev/tcp/{}/{}' && echo open"
+            assert "refused" in cloud.ssh(address, ask.format(own, web.getsockname()[1]), check=False)
+            assert cloud.ssh(address, ask.format(own, 53)) == "open"
+    finally:
+        subprocess.run(["ip", "address", "del", f"{own}/32", "dev", "lo"], check=True)
 
 
 def test_the_rules_outlive_a_stop(cloud: Cloud) -> None:
