@@ -57,13 +57,23 @@ _OUT = {
     ),
     **dict.fromkeys(("pwd", "template_dir"), "is not supported: there is no template file; give a path in variables="),
     **dict.fromkeys(("build_name", "build_type"), "is not supported: a bake is a single build, without a name"),
+    **dict.fromkeys(
+        ("and", "or", "not", "eq", "ne", "lt", "le", "gt", "ge", "true", "false", "nil"),
+        "is not supported: there are no conditions; decide in Python, and give the outcome in variables=",
+    ),
+    **dict.fromkeys(
+        ("html", "js", "urlquery"),
+        "is not supported: names and tags need no such escapes; there is clean_resource_name",
+    ),
+    **dict.fromkeys(("print", "println"), "is not supported: use printf, or write texts beside each other"),
+    **dict.fromkeys(("len", "slice", "call"), "is not supported: work it out in Python, and give it in variables="),
     "build": "is not supported here: its data are there only once the builder runs",
     "packer_version": "is not supported: there is no Packer; the tag amibake:version has amibake's",
     "sed": "is not supported, nor by Packer any more: use replace or replace_all",
 }
 """What templates written for Packer may use, and why it is not here."""
 
-_VERB = re.compile(r"%(?P<flags>[-+ 0]*)(?P<width>[0-9]*)(?P<precision>\.[0-9]+)?(?P<verb>[sdv%])?")
+_VERB = re.compile(r"%(?P<flags>[-+ #0]*)(?P<width>[0-9]*)(?P<precision>\.[0-9]*)?(?P<verb>[^\W\d]|%)?")
 
 
 class _Later(str):
@@ -216,8 +226,8 @@ def _printf(_: _Bake, form: str, *values: str | int) -> str:
             raise ValueError(f"more verbs than values: printf {form!r}")
         value = left.pop(0)
         kind, odd = ("d", match["precision"]) if isinstance(value, int) else ("s", match["flags"].strip("-"))
-        if match["verb"] not in {kind, "v"} or odd:
-            having = "a number, %d, %05d and %v" if kind == "d" else "a text, %s, %-5s, %.5s and %v"
+        if match["verb"] not in {kind, "v"} or odd or "#" in match["flags"]:
+            having = "a number: %d, %05d and %v" if kind == "d" else "a text: %s, %-5s, %.5s and %v"
             raise ValueError(f"printf has for {having}, not {match[0]}")
         return f"{match[0][:-1]}{kind}" % value
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_DURATION = re.compile(r"(?=[0-9])(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+(?:\.[0-9]+)?)s)?")
+_NUMBER = r"([0-9]+(?:\.[0-9]*)?)"
+_DURATION = re.compile(rf"([-+]?)(?=[0-9])(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?(?:{_NUMBER}ms)?")
 
 
 class Clock(Protocol):
@@ -180,7 +181,7 @@ def persist(
 
 
 def seconds(value: float | str | timedelta) -> float:
-    """A duration as people give it: a number of seconds, "90s", "5m" or "1h30m" as Packer writes it, or a timedelta.
+    """A duration as people give it: a number of seconds, "90s", "1.5h" or "1h30m" as Packer writes it, or a timedelta.
 
     Raises:
         ValueError: it is none.
@@ -191,7 +192,9 @@ def seconds(value: float | str | timedelta) -> float:
         match = _DURATION.fullmatch(value)
         if not match:
             raise ValueError('has to be seconds, or text such as "90s", "5m" or "1h30m"')
-        return sum(float(number or 0) * unit for number, unit in zip(match.groups(), (3600, 60, 1), strict=True))
+        sign, *numbers = match.groups()
+        found = sum(float(number or 0) * unit for number, unit in zip(numbers, (3600, 60, 1, 0.001), strict=True))
+        return -found if sign == "-" else found
     return float(value)
 
 

@@ -209,11 +209,22 @@ REFUSED = [
     ("{{ env `UNSET` }}", "{{ env `UNSET` }}: 'UNSET' is not set in the environment"),
     ("{{ printf `%s` }}", "more verbs than values: printf '%s'"),
     ("{{ printf `a` `b` }}", "more values than verbs: printf 'a'"),
-    ("{{ printf `%d` `a` }}", "printf has for a text, %s, %-5s, %.5s and %v, not %d"),
+    ("{{ printf `%d` `a` }}", "printf has for a text: %s, %-5s, %.5s and %v, not %d"),
     ("{{ printf `%05s` `a` }}", "not %05s"),
-    ("{{ printf `%s` 5 }}", "printf has for a number, %d, %05d and %v, not %s"),
+    ("{{ printf `%s` 5 }}", "printf has for a number: %d, %05d and %v, not %s"),
     ("{{ printf `%.2d` 5 }}", "not %.2d"),
-    ("{{ printf `%q` `a` }}", "not %"),
+    ("{{ printf `%q` `a` }}", "and %v, not %q"),
+    ("{{ printf `%#5.x` 5 }}", "and %v, not %#5.x"),
+    ("{{ printf `%` `a` }}", "and %v, not %"),
+    *[
+        (f"{{{{ {name} .SourceAMI }}}}", f"{name} is not supported: ")
+        for name in (
+            *("and", "or", "not", "eq", "ne", "lt", "le", "gt", "ge", "call", "html", "js", "len", "print", "println"),
+            *("slice", "urlquery"),
+        )
+    ],
+    *[(f"{{{{ {name} }}}}", f"{name} is not supported: ") for name in ("true", "false", "nil")],
+    ("{{ upper true }}", "true is not supported: "),
     # variables
     ("{{ user `nope` }}", "{{ user `nope` }}: unknown variable 'nope'; there are app, from, layout, name, owner"),
 ]

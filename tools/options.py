@@ -60,6 +60,10 @@ MORE = {
         "bool | DeregistrationProtection | Mapping[str, Any]",
         "`True` or `False`, or a `DeregistrationProtection`, or its fields as a dict",
     ),
+    "license_specifications": Accepted(
+        "str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]]",
+        "text, or Packer's block as a dict, or a list of them",
+    ),
     "max_build_time": _SECONDS,
     "policy": _POLICY,
     "region_kms_key_ids": Accepted("Mapping[str, str]", "a dict of texts"),
@@ -249,8 +253,16 @@ def _entry(name: str, field: FieldInfo) -> str:
 
 
 def _limits(field: FieldInfo) -> str:
-    known = {kind: value for one in field.metadata for kind in ("ge", "le") if (value := getattr(one, kind, None))}
-    return f", {known.get('ge', 0)} to {known['le']}" if "le" in known else ""
+    """ "0 to 9", where both are accepted; of a limit that is not, the words say so."""
+    kinds = ("gt", "ge", "lt", "le")
+    known = {kind: value for one in field.metadata for kind in kinds if (value := getattr(one, kind, None)) is not None}
+    low = f"more than {known['gt']}" if "gt" in known else str(known["ge"]) if "ge" in known else ""
+    high = f"less than {known['lt']}" if "lt" in known else f"{known['le']}" if "le" in known else ""
+    if "ge" in known and "le" in known:
+        return f", {low} to {high}"
+    low = f"at least {low}" if "ge" in known else low
+    high = f"at most {high}" if "le" in known else high
+    return "".join(f", {limit}" for limit in [" and ".join(filter(None, [low, high]))] if limit)
 
 
 def _sentence(words: str) -> str:

@@ -30,7 +30,7 @@ class Ami(Options):
     snapshot_tags: Tags = Field(default_factory=dict)
     """Tags for the snapshots, where they differ from `tags`; values may hold template expressions."""
 
-    variables: dict[str, str | None] = Field(default_factory=dict)
+    variables: dict[str, str | None] = Field(default_factory=dict, repr=False)
     """What {{user `name`}} stands for in template expressions; None for one that has to be given."""
 
     encrypt_boot: bool | None = None

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 ROOT = "root"
 
 _IOPS = {"gp3": (3000, 80000), "io1": (100, 64000), "io2": (100, 256000)}
+_GP3_IOPS_PER_GIB = 500
+"""Where more than the 3000 are asked for that every gp3 volume has."""
+_GP3_IOPS_PER_MIB = 4
+"""At least, for each MiB/s of throughput."""
 _SIZES = {
     "gp2": (1, 16384),
     "gp3": (1, 65536),
@@ -108,8 +112,19 @@ def _speed_mistakes(device: BlockDevice) -> Iterator[str]:
             yield f"iops: {low} to {high} for {kind}"
     if device.throughput is not None and kind not in (None, "gp3"):
         yield f"throughput: for gp3 only, not for {kind}"
+    if kind == "gp3":
+        yield from _gp3_mistakes(device)
     if kind in ("io1", "io2") and device.iops is None:
         yield f"iops: {kind} needs it"
+
+
+def _gp3_mistakes(device: BlockDevice) -> Iterator[str]:
+    iops, size = device.iops or _IOPS["gp3"][0], device.volume_size
+    if size is not None and iops > max(_IOPS["gp3"][0], most := size * _GP3_IOPS_PER_GIB):
+        yield f"iops: at most {_GP3_IOPS_PER_GIB} for each GiB of a gp3 volume, so {most} for {size} GiB"
+    if device.throughput is not None and device.throughput > iops / _GP3_IOPS_PER_MIB:
+        needed = device.throughput * _GP3_IOPS_PER_MIB
+        yield f"throughput: at most 0.25 MiB/s for each of iops, so {device.throughput} needs iops={needed}"
 
 
 def _without_keys(devices: tuple[BlockDevice, ...]) -> tuple[BlockDevice, ...]:

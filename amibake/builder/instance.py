@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
@@ -16,7 +16,21 @@ if TYPE_CHECKING:
 
 INSTANCE_TYPE = r"^[a-z0-9-]+\.[a-z0-9-]+$"
 InstanceType = Annotated[str, Field(pattern=INSTANCE_TYPE)]
-License = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:license-manager:.+$")]
+
+
+def _license_arn(value: Any) -> Any:
+    """Packer's block, {"license_configuration_request": {"license_configuration_arn": …}}, is the ARN in it."""
+    for name in ("license_configuration_request", "license_configuration_arn"):
+        if isinstance(value, Mapping) and set(value) == {name}:
+            value = value[name]
+    return value
+
+
+def _licenses(value: Any) -> Any:
+    return (value,) if isinstance(value, (str, Mapping)) else value
+
+
+License = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:license-manager:.+$"), BeforeValidator(_license_arn)]
 INSTANCE_PROFILE = r"^(arn:aws[a-z-]*:iam::[0-9]{12}:instance-profile/.+|[A-Za-z0-9_+=,.@-]{1,128})$"
 USER_DATA_LIMIT = 16 * 1024
 """Bytes. https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html"""
@@ -122,7 +136,7 @@ class Instance(Options):
     capacity_reservation_group_arn: str | None = Field(None, pattern=r"^arn:aws[a-z-]*:resource-groups:.+$")
     """The ARN of a resource group of capacity reservations to run in [none]."""
 
-    license_specifications: Annotated[tuple[License, ...], OneOrMore] = ()
+    license_specifications: Annotated[tuple[License, ...], BeforeValidator(_licenses)] = ()
     """License Manager's configurations for the builder, by their ARNs, such as
     "arn:aws:license-manager:eu-west-1:123456789012:license-configuration:lic-0123" [none]."""
 

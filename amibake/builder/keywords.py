@@ -127,7 +127,7 @@ class CarnivoreOptions(TypedDict, total=False):
     capacity_reservation_preference: Literal["open", "none", "capacity-reservations-only"] | None
     capacity_reservation_id: str | None
     capacity_reservation_group_arn: str | None
-    license_specifications: str | Sequence[str]
+    license_specifications: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]]
     run_tags: Mapping[str, str]
     run_volume_tags: Mapping[str, str]
     spot_price: str | float | Decimal | None

@@ -46,7 +46,7 @@ ELSEWHERE = {
     "ssh_proxy_port": "it is part of ssh_proxy_command",
     "ssh_proxy_username": "it is part of ssh_proxy_command",
     "ssh_pty": "sudo needs no terminal, and one would spoil what is sent up",
-    "ssh_read_write_timeout": "a dead builder is noticed within 30 s, see ssh_keep_alive_interval",
+    "ssh_read_write_timeout": "a dead builder is noticed by ssh_keep_alive_interval",
     "ssh_remote_tunnels": "there are no tunnels",
     "ssh_wait_timeout": "it is ssh_timeout",
     "tag": "it is tags, a dict",

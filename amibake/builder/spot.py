@@ -12,6 +12,8 @@ from amibake.builder.base import OneOrMore, Options, Tags
 from amibake.builder.instance import InstanceType
 
 AUTO = "auto"
+_LEAST = Decimal("0.001")
+"""Dollars; EC2 takes more than that only."""
 _MOST = 10_000
 """Dollars; nothing that EC2 has costs as much, and who gives cents means something else."""
 
@@ -23,8 +25,10 @@ def _price(value: Any) -> Any:
         price = Decimal(str(value))
     except InvalidOperation:
         price = Decimal(0)
-    if isinstance(value, bool) or not price.is_finite() or not 0 < price < _MOST:
-        raise ValueError('has to be dollars per hour, such as "0.02", or "auto" for the price on demand at most')
+    if isinstance(value, bool) or not price.is_finite() or not _LEAST < price < _MOST:
+        raise ValueError(
+            'has to be dollars per hour, more than 0.001, such as "0.02", or "auto" for the price on demand at most'
+        )
     return f"{price:f}"
 
 

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from amibake.builder.base import OneOrMore, Options
 from amibake.builder.values import Seconds
 
-USER = r"^[a-z_][a-z0-9_.-]*\$?$"
+USER = r"^[A-Za-z_][A-Za-z0-9_.@-]*\$?$"
 HOST = r"^[A-Za-z0-9_:][A-Za-z0-9._:%-]*$"
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9@._-]+$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _is_no_session(value: Any) -> Any:
+    if value == "session_manager":
+        raise ValueError(
+            '"session_manager" is ssh_proxy_command here, with the Session Manager\'s own command, and '
+            'ssh_interface="instance_id"'
+        )
+    return value
+
+
+Interface = Annotated[
+    Literal["public_ip", "private_ip", "public_dns", "private_dns", "ipv6", "instance_id"] | None,
+    BeforeValidator(_is_no_session),
+]
 
 
 class SSH(Options):
@@ -34,7 +48,7 @@ class SSH(Options):
     ssh_port: Port = 22
     """The port that the builder's SSH server listens on."""
 
-    ssh_interface: Literal["public_ip", "private_ip", "public_dns", "private_dns", "ipv6", "instance_id"] | None = None
+    ssh_interface: Interface = None
     """Which of the builder's addresses to connect to; "instance_id" for a proxy command that finds it by that, as
     those of the Session Manager and of EC2 Instance Connect do. [the public address where there is one, else the
     private one; behind a bastion the private one]"""
@@ -43,7 +57,8 @@ class SSH(Options):
     """Seconds, or text such as "10m", from the moment the builder has an address until we are logged in."""
 
     ssh_private_key_file: Path | None = None
-    """A private key that the image lets in already; no temporary key pair is made [a temporary one]."""
+    """A private key that the image lets in already; no temporary key pair is made. With `ssh_agent_auth` and
+    `ssh_password` each is tried, in this order [a temporary one]."""
 
     ssh_certificate_file: Path | None = None
     """An OpenSSH certificate of `ssh_private_key_file` [none]."""
@@ -87,14 +102,14 @@ class SSH(Options):
     ssh_bastion_password: str | None = Field(None, min_length=1, repr=False)
     """The password for the bastion [none]."""
 
-    ssh_proxy_command: str | None = Field(None, min_length=1)
+    ssh_proxy_command: str | None = Field(None, min_length=1, repr=False)
     """A local command whose input and output are the connection to the builder, as OpenSSH's ProxyCommand: %h is its
     address, %p the port, %r the user. For the Session Manager: "aws ssm start-session --target %h --document-name
     AWS-StartSSHSession --parameters portNumber=%p" with ssh_interface="instance_id" [none]."""
 
     ssh_keep_alive_interval: Seconds = 5.0
-    """Seconds, or text such as "5s", of silence after which the builder is asked whether it is still there; negative:
-    never."""
+    """Seconds, or text such as "5s", between two questions whether the builder is still there; 24 s after the first
+    that is not answered it counts as lost. Negative, such as "-5s": none are asked."""
 
     ssh_ciphers: Annotated[tuple[Word, ...], OneOrMore] = ()
     """Which ciphers to use, the best first [those of the SSH library]."""
@@ -110,8 +125,6 @@ _BASTION_WAYS = ("ssh_bastion_private_key_file", "ssh_bastion_agent_auth", "ssh_
 def ssh_mistakes(options: SSH) -> Iterator[str]:
     """What contradicts itself."""
     ways = [name for name in _WAYS if getattr(options, name)]
-    if len(ways) > 1:
-        yield f"{ways[0]}: give either this or {ways[1]}"
     temporary = options.model_fields_set & {name for name in SSH.model_fields if name.startswith("temporary_key")}
     if ways and temporary:
         yield f"{min(temporary)}: there is no temporary key pair with {ways[0]}"
@@ -132,8 +145,6 @@ def _way_mistakes(options: SSH) -> Iterator[str]:
         yield 'ssh_interface: "instance_id" needs an ssh_proxy_command that finds the builder by it'
     if options.ssh_keep_alive_interval == 0:
         yield "ssh_keep_alive_interval: has to be more than 0, or negative for never"
-    if unknown := set(re.findall(r"%.?", options.ssh_proxy_command or "")) - {"%h", "%p", "%r", "%%"}:
-        yield f"ssh_proxy_command: there are %h, %p, %r and %%, not {', '.join(sorted(unknown))}"
     if options.ssh_host and options.ssh_interface:
         yield "ssh_host: give either this or ssh_interface"
 
@@ -147,8 +158,6 @@ def _bastion_mistakes(options: SSH) -> Iterator[str]:
     if options.ssh_proxy_command:
         yield "ssh_bastion_host: give either this or ssh_proxy_command"
     ways = [name for name in _BASTION_WAYS if getattr(options, name)]
-    if len(ways) > 1:
-        yield f"{ways[0]}: give either this or {ways[1]}"
     if not ways and not options.ssh_private_key_file:
         yield f"ssh_bastion_host: how to log in there? Give one of {', '.join(_BASTION_WAYS)}"
     if options.ssh_bastion_certificate_file and not options.ssh_bastion_private_key_file:

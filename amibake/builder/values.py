@@ -16,7 +16,7 @@ _REGION = r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}"
 
 
 def _seconds(value: Any) -> Any:
-    """ "1h30m", as Packer writes it, or a timedelta, in seconds."""
+    """ "1h30m", "1.5h" or "-5s", as Packer writes them, or a timedelta, in seconds."""
     return waiting.seconds(value) if isinstance(value, str | timedelta) else value
 
 

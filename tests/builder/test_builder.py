@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, get_type_hints
 
 import pytest
 
 import amibake
 from amibake.builder import WHEEZY
+from amibake.builder.base import Options
 from amibake.builder.keywords import BuilderOptions
 from amibake.errors import InvalidOption
+from tools.options import PARTS
 
 
 def options(**given: Any) -> amibake.Builder:
@@ -87,6 +90,19 @@ def test_no_value_shows_in_an_error_or_in_the_user_datas_repr() -> None:
     secret = "hunter2"
     assert all(secret not in line for line in refusal(user_data={"password": secret}))
     assert secret not in repr(options(user_data=secret))
+
+
+def test_no_secret_shows_in_a_repr() -> None:
+    holds = re.compile("password|secret|token|proxy_command|variables|user_data$")
+    models: tuple[type[Options], ...] = (amibake.Builder, *PARTS)
+    shown = [
+        name for model in models for name, field in model.model_fields.items() if holds.search(name) and field.repr
+    ]
+    assert shown == ["http_tokens"]  # whether there are any
+    given = options(
+        variables={"key": "hunter2"}, ssh_proxy_command="nc --proxy-auth me:hunter2 %h %p", ssh_password="hunter2"
+    )
+    assert "hunter2" not in repr(given)
 
 
 def test_an_image_filter_needs_an_owner_and_reads_well() -> None:

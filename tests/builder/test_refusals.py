@@ -89,6 +89,35 @@ def test_durations_may_be_written_as_packer_writes_them() -> None:
     assert (builder.ssh_timeout, builder.ssh_keep_alive_interval, builder.max_build_time) == (5400, 2.5, 5400)
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("-5s", -5), ("1.5h", 5400), ("+1h0.5m", 3630), ("1500ms", 1.5), ("1h1ms", 3600.001)]
+)
+def test_durations_are_gos(text: str, seconds: float) -> None:
+    builder = amibake.Builder(ami_name="shop", ssh_keep_alive_interval=text)
+    assert builder.ssh_keep_alive_interval == seconds
+
+
+def test_several_ways_to_log_in_may_be_given_together(tmp_path: Path) -> None:
+    (tmp_path / "key").touch()
+    for prefix in ("ssh", "ssh_bastion"):
+        ways: dict[str, Any] = {
+            f"{prefix}_private_key_file": tmp_path / "key",
+            f"{prefix}_agent_auth": True,
+            f"{prefix}_password": "p",
+        }
+        builder = amibake.Builder(ami_name="shop", ssh_bastion_host="bastion", **{"ssh_agent_auth": True, **ways})
+        assert not builder.has_temporary_key
+
+
+def test_a_fast_gp3_volume_of_the_right_size_is_one() -> None:
+    for device in (
+        amibake.BlockDevice("root", volume_type="gp3", volume_size=1, iops=3000, throughput=750),
+        amibake.BlockDevice("root", volume_type="gp3", volume_size=160, iops=80000, throughput=2000),
+        amibake.BlockDevice("root", volume_type="gp3", iops=16000),
+    ):
+        assert device.volume_type == "gp3"
+
+
 def test_filters_may_be_written_as_packer_writes_them() -> None:
     filters = {"tag:Tier": "build"}
     builder = amibake.Builder(

@@ -13,6 +13,7 @@ import pytest
 import amibake
 from amibake.builder.base import Part
 from amibake.builder.packer import ELSEWHERE
+from tests.docs.packer_forms import FORMS
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "coming-from-packer.md").read_text()
@@ -129,12 +130,26 @@ def test_what_is_the_same_or_better_is_an_option(row: Row) -> None:
     assert (row.name in OURS) is not is_no_option(row)
 
 
+@pytest.mark.parametrize("row", [row for row in VERDICTS if row.name in OURS and row.verdict == "same"])
+def test_what_packer_takes_for_an_option_that_is_the_same_is_taken(row: Row, tmp_path: Path) -> None:
+    for file in ("key", "key-cert.pub"):
+        (tmp_path / file).touch()
+    for form in FORMS[row.name]:
+        files = {name: tmp_path / value[1:] for name, value in form.items() if str(value).startswith("~key")}
+        amibake.Builder(**{"ami_name": "web", **form, **files})
+
+
+def test_there_are_no_other_forms() -> None:
+    assert {row.name for row in VERDICTS if row.name in OURS and row.verdict == "same"} == FORMS.keys()
+
+
 @pytest.mark.parametrize("row", of_the_builder("renamed"))
 def test_what_is_renamed_leads_to_an_option(row: Row) -> None:
     target = re.match(r"`(\w+)`: .", row.text)
     assert target, row.text
     assert target[1] in amibake.Builder.model_fields
-    assert row.name not in OURS
+    # the one that has kept its name, but means less
+    assert row.name not in OURS or row.name == "disable_stop_instance"
 
 
 @pytest.mark.parametrize("row", of_the_builder("out"))

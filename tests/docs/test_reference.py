@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
+import pytest
+from pydantic import ValidationError, create_model
+
 from amibake.builder import GROUPS, Builder
 from amibake.builder.base import Options
 from tools import options, provisioners
@@ -49,6 +55,26 @@ def test_types_and_defaults_are_in_words() -> None:
         "### `launch_block_device_mappings`\n\n*A list of `BlockDevice`s, or their fields as dicts; default: none*"
         in page
     )
+
+
+@pytest.mark.parametrize("model", [Builder, *options.PARTS])
+def test_every_limit_on_the_page_is_accepted_and_what_is_beyond_is_not(model: type[Options]) -> None:
+    page = options.reference()
+    prefix = "" if model is Builder else f"{model.__name__}."
+    for name, field in model.model_fields.items():
+        _, _, entry = page.partition(f"### `{prefix}{name}`\n\n")
+        alone: Any = create_model("Alone", value=(field.annotation or Any, field))
+        for words, low, high, most in re.findall(
+            r", (?:(more than|at least) ([\d.]+) and at most|(\d+) to) ([\d.]+);", entry.partition("\n")[0]
+        ):
+            alone(value=int(most))
+            with pytest.raises(ValidationError):
+                alone(value=int(most) + 1)
+            with pytest.raises(ValidationError):
+                alone(value=int(low) if words == "more than" else int(low or high) - 1)
+            alone(value=int(low) + 1 if words == "more than" else int(low or high))
+    assert 'text such as `"90s"` or `"1h30m"`, more than 0 and at most 86400;' in page
+    assert "*A whole number, 900 to 43200;" in page
 
 
 def test_the_parts_are_all_that_an_option_can_hold() -> None:
