@@ -1,4 +1,4 @@
-"""The images that are there before anybody makes one."""
+"""What is there before anybody makes it: images, capacity reservations, placement groups."""
 
 from __future__ import annotations
 
@@ -91,6 +91,16 @@ class Catalogue:
             image.settle()
             added: str = image.id
             return added
+
+    def add_capacity_reservation(self, reservation_id: str, *, region: str = "us-east-1") -> None:
+        """Let launches there name a capacity reservation, by its id such as "cr-0a1b2c3d"."""
+        with self.changing():
+            ec2_backends[self.account_id][region].capacity_reservations.add(reservation_id)
+
+    def add_placement_group(self, name: str, *, region: str = "us-east-1") -> None:
+        """Let launches there name a placement group."""
+        with self.changing():
+            ec2_backends[self.account_id][region].placement_groups.add(name)
 
 
 def _utc(date: datetime | str | None) -> datetime | None:

@@ -8,6 +8,11 @@ from typing import Any
 
 from moto.ec2.exceptions import EC2ClientError
 
+GP3_IOPS = 3000
+"""What every gp3 volume has."""
+GP3_IOPS_PER_GIB = 500
+GP3_THROUGHPUT_PER_IOPS = 0.25
+
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
@@ -45,6 +50,11 @@ def planned(
 ) -> tuple[Device, ...]:
     """The devices after a request's BlockDeviceMappings are laid over them. Instance store volumes
     (VirtualName) are left out: nothing stands behind them."""
+    requested = tuple(requested)
+    names = [mapping["DeviceName"] for mapping in requested]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        message = f"The device '{twice[0]}' is used in more than one block-device mapping"
+        raise EC2ClientError("InvalidBlockDeviceMapping", message)
     plan = {device.name: device for device in devices}
     for mapping in requested:
         name = mapping["DeviceName"]
@@ -73,7 +83,7 @@ def _merged(known: Device | None, name: str, ebs: dict[str, Any], get_snapshot: 
     device = known or Device(name=name, size=size)
     if ebs.get("VolumeType", device.type) != device.type:
         device = replace(device, type=ebs["VolumeType"], iops=None, throughput=None)
-    return replace(
+    device = replace(
         device,
         size=size,
         snapshot=snapshot,
@@ -83,3 +93,19 @@ def _merged(known: Device | None, name: str, ebs: dict[str, Any], get_snapshot: 
         kms_key_id=ebs.get("KmsKeyId") or device.kms_key_id or (snapshot.kms_key_id if snapshot else None),
         delete_on_termination=ebs.get("DeleteOnTermination", device.delete_on_termination),
     )
+    if device.type == "gp3":
+        _check_gp3(device)
+    return device
+
+
+def _check_gp3(device: Device) -> None:
+    """https://docs.aws.amazon.com/ebs/latest/userguide/general-purpose.html#gp3-performance"""
+    iops = device.iops or GP3_IOPS
+    if iops > max(GP3_IOPS, device.size * GP3_IOPS_PER_GIB):
+        message = f"Iops to volume size ratio of {iops / device.size:.1f} is too high; maximum is {GP3_IOPS_PER_GIB}"
+        raise EC2ClientError("InvalidParameterValue", message)
+    if (device.throughput or 0) > iops * GP3_THROUGHPUT_PER_IOPS:
+        ratio = (
+            f"{(device.throughput or 0) / iops:.6f} is too high; maximum is {GP3_THROUGHPUT_PER_IOPS} MiBps per iops"
+        )
+        raise EC2ClientError("InvalidParameterValue", f"Throughput (MiBps) to iops ratio of {ratio}")

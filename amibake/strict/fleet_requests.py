@@ -9,6 +9,7 @@ from moto.ec2.exceptions import EC2ClientError
 
 from amibake.strict.instance_requests import InstanceRequests
 from amibake.strict.spot import InstantFleet, check_fleet
+from amibake.strict.templates import find_version
 
 Params = dict[str, Any]
 
@@ -23,7 +24,8 @@ class FleetRequests(InstanceRequests):
             return super().create_fleet()
         check_fleet(self.params)
         for config in self.params["LaunchTemplateConfigs"]:
-            self.ec2_backend.find_template(config["LaunchTemplateSpecification"])
+            named = config["LaunchTemplateSpecification"]
+            find_version(self.ec2_backend.find_template(named), named["Version"])
         self.error_on_dryrun()
         return self.once(self._create_fleet)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,7 +53,11 @@ class ImageRequests(Idempotent):
         """All parameters of CopyImage but those for Outposts and Local Zones; the same ClientToken with the same
         parameters gets the same image."""
         self.error_on_dryrun()
-        origin = ec2_backends[self.current_account][self._get_param("SourceRegion")]
+        region = self._get_param("SourceRegion")
+        try:
+            origin = ec2_backends[self.current_account][region]
+        except KeyError:
+            raise EC2ClientError("InvalidParameterValue", f"The source region '{region}' is invalid") from None
         origin.settle()
 
         def copy() -> Any:
@@ -79,10 +84,13 @@ class ImageRequests(Idempotent):
         images = answer.result["Images"]
         if not self._get_param("IncludeDeprecated") and not self._get_param("ImageIds"):
             images = shown_to(self.current_account, images, self.ec2_backend.world.now())
-        start = int(self._get_param("NextToken") or 0)
+        token = self._get_param("NextToken") or "0"
+        if not re.fullmatch("[0-9]{1,9}", token):
+            raise EC2ClientError("InvalidNextToken", "The token is invalid or has expired")
+        start = int(token)
         end = start + int(self._get_param("MaxResults") or len(images))
-        token = str(end) if end < len(images) else None
-        return ActionResult({"Images": images[start:end], "NextToken": token})
+        following = str(end) if end < len(images) else None
+        return ActionResult({"Images": images[start:end], "NextToken": following})
 
     def enable_image_deprecation(self) -> Any:
         """By the minute."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moto.ec2.exceptions import EC2ClientError, InvalidAMIIdError, MalformedAMIIdError
 from moto.ec2.models import EC2Backend
@@ -15,9 +15,6 @@ from moto.ec2.utils import random_ami_id
 from amibake.strict.devices import Device
 from amibake.strict.lifecycle import DATE, Protection
 from amibake.strict.work import Phase
-
-if TYPE_CHECKING:
-    pass
 
 INHERITED = (
     "architecture",

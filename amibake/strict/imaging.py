@@ -43,7 +43,7 @@ class Imaging(EC2Backend):
         requested = request.get("BlockDeviceMappings", [])
         volumes = {name: block.volume_id for name, block in instance.get_block_device_mapping}
         attached = self._attached(instance)
-        _check_overrides(attached, requested)
+        _check_overrides(attached, requested, instance.root_device_name)
         devices = planned(attached, requested, self.get_snapshot)
         tags = _tags(request)
         image = Ami(self, instance=instance, source=instance.image, **_described(request))
@@ -108,8 +108,9 @@ class Imaging(EC2Backend):
         return image
 
     def _recrypted(self, device: Device, request: dict[str, Any]) -> Device:
-        """With the key of the request, or the default key: a copy never has that of its source."""
-        if not (device.encrypted or request.get("Encrypted")):
+        """With the key of the request, or the default key of the region, which may encrypt everything: a copy never has
+        that of its source."""
+        if not (device.encrypted or request.get("Encrypted") or self.ebs_encryption_by_default):
             return device
         return replace(device, encrypted=True, kms_key_id=request.get("KmsKeyId") or default_key(self))
 
@@ -158,19 +159,32 @@ def _tag(image: Ami, tags: dict[str, dict[str, str]]) -> None:
             snapshot.add_tags(tags.get("snapshot", {}))
 
 
-def _check_overrides(attached: Iterable[Device], requested: Iterable[dict[str, Any]]) -> None:
-    """CreateImage can change neither the size nor the encryption of what the instance has (API_CreateImage)."""
+def _check_overrides(attached: Iterable[Device], requested: Iterable[dict[str, Any]], root: str) -> None:
+    """Of what the instance has, CreateImage can change only whether it goes with the instance, and leave it out, but
+    for the root device (API_CreateImage)."""
     known = {device.name: device for device in attached}
     for mapping in requested:
-        device, ebs = known.get(mapping["DeviceName"]), mapping.get("Ebs") or {}
-        if not device:
-            continue
-        if (
-            ebs.get("VolumeSize", device.size) != device.size
-            or ebs.get("Encrypted", device.encrypted) != device.encrypted
-        ):
-            message = f"The size and the encryption of {device.name} are those of the instance's volume"
+        name, ebs = mapping["DeviceName"], mapping.get("Ebs") or {}
+        if name == root and "NoDevice" in mapping:
+            raise EC2ClientError("InvalidBlockDeviceMapping", f"The root device {name} cannot be left out of an image")
+        if "SnapshotId" in ebs and "Encrypted" in ebs:
+            message = f"The encryption of {name} is that of its snapshot and cannot be specified"
             raise EC2ClientError("InvalidBlockDeviceMapping", message)
+        if name in known and any(ebs[key] != value for key, value in _fixed(known[name]).items() if key in ebs):
+            message = f"Of {name} only DeleteOnTermination can be specified: the rest is the instance's volume's"
+            raise EC2ClientError("InvalidBlockDeviceMapping", message)
+
+
+def _fixed(device: Device) -> dict[str, Any]:
+    return {
+        "Encrypted": device.encrypted,
+        "Iops": device.iops,
+        "KmsKeyId": device.kms_key_id,
+        "SnapshotId": None,
+        "Throughput": device.throughput,
+        "VolumeSize": device.size,
+        "VolumeType": device.type,
+    }
 
 
 def _check_copy(source: Any, request: dict[str, Any]) -> None:

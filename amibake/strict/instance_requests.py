@@ -13,7 +13,7 @@ from moto.ec2.utils import convert_tag_spec
 from amibake.strict.idempotency import Idempotent
 from amibake.strict.launches import Launched, check_shutdown_behaviour
 from amibake.strict.options import apply_options, check_options, credits_of
-from amibake.strict.spot import check_price
+from amibake.strict.spot import check_market
 
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyInstanceAttribute.html
 ONLY_WHEN_STOPPED = ("InstanceType", "Kernel", "Ramdisk", "UserData", "EbsOptimized", "EnaSupport", "SriovNetSupport")
@@ -43,7 +43,8 @@ class InstanceRequests(Idempotent):
         check_options(params)
         profile = backend.find_profile(params.get("IamInstanceProfile"))
         market = params.get("InstanceMarketOptions", {})
-        check_price(market.get("SpotOptions", {}).get("MaxPrice"))
+        check_market(market, params.get("Placement", {}))
+        backend.check_named(params)
         # what moto goes by, without what it would do wrong
         self.params = {name: value for name, value in params.items() if name != "IamInstanceProfile"}
         self.params["MinCount"] = params["MaxCount"]

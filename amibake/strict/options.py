@@ -20,6 +20,9 @@ METADATA_CHOICES: Mapping[str, tuple[str, ...]] = {
     "InstanceMetadataTags": ("enabled", "disabled"),
 }
 HOP_LIMITS = range(1, 65)
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CapacityReservationSpecification.html
+RESERVATIONS_ONLY = "capacity-reservations-only"
+RESERVATION_PREFERENCES = ("open", "none", RESERVATIONS_ONLY)
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreditSpecificationRequest.html
 CREDITS = ("standard", "unlimited")
 # the request's name, and the instance's
@@ -37,6 +40,8 @@ def check_options(params: Params) -> None:
     _check_metadata(params.get("MetadataOptions", {}), params)
     _check_placement(params.get("Placement", {}))
     _check_credits(params)
+    _check_reservation(params.get("CapacityReservationSpecification", {}))
+    _check_enclave(params)
     if params.get("NetworkInterfaces") and (params.get("SecurityGroupIds") or params.get("SecurityGroups")):
         message = "Network interfaces and an instance-level security groups may not be specified on the same request"
         raise EC2ClientError("InvalidParameterCombination", message)
@@ -110,6 +115,25 @@ def _check_credits(params: Params) -> None:
     if not _burstable(params.get("InstanceType", "")):
         message = f"The instance type {params.get('InstanceType')} does not support credit specification."
         raise EC2ClientError("InvalidParameterCombination", message)
+
+
+def _check_reservation(asked: Params) -> None:
+    preference, target = asked.get("CapacityReservationPreference"), asked.get("CapacityReservationTarget", {})
+    if preference not in (None, *RESERVATION_PREFERENCES):
+        raise _invalid("CapacityReservationPreference", preference)
+    if target and preference not in (None, RESERVATIONS_ONLY):
+        message = "CapacityReservationPreference and CapacityReservationTarget can't be specified together"
+        raise EC2ClientError("InvalidParameterCombination", message)
+    if len(target) > 1:
+        message = "Specify either a Capacity Reservation or a Capacity Reservation resource group, not both"
+        raise EC2ClientError("InvalidParameterCombination", message)
+
+
+def _check_enclave(params: Params) -> None:
+    kind = params.get("InstanceType", "")
+    supported = INSTANCE_TYPES.get(kind, {}).get("NitroEnclavesSupport", "supported")
+    if params.get("EnclaveOptions", {}).get("Enabled") and supported != "supported":
+        raise EC2ClientError("UnsupportedOperation", f"The instance type {kind} does not support enclaves")
 
 
 def _invalid(name: str, value: Any) -> EC2ClientError:

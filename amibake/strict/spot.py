@@ -21,7 +21,10 @@ STRATEGIES = (
     "lowest-price",
     "price-capacity-optimized",
 )
-PRIORITIZED = ("capacity-optimized-prioritized", "prioritized")
+PRIORITIZED = "capacity-optimized-prioritized"
+MARKETS = ("spot", "capacity-block")
+CAPACITY_TYPES = ("spot", "on-demand")
+LEAST_PRICE = 0.001
 
 
 class SpotRequest(hooked.SpotInstanceRequest):
@@ -118,7 +121,7 @@ class Spot(EC2Backend):
         for config in params["LaunchTemplateConfigs"]:
             named = config["LaunchTemplateSpecification"]
             overrides = config.get("Overrides") or [{}]
-            if spot.get("AllocationStrategy") in PRIORITIZED:
+            if spot.get("AllocationStrategy") == PRIORITIZED:
                 overrides = sorted(overrides, key=lambda override: float(override.get("Priority", "inf")))
             for override in overrides:
                 launch = {"LaunchTemplate": named, "TagSpecifications": of_fleet, "MinCount": 1, "MaxCount": 1}
@@ -152,15 +155,45 @@ def check_fleet(params: Params) -> None:
         raise EC2ClientError(
             "InvalidParameterValue", f"Value ({strategy}) for parameter allocationStrategy is invalid."
         )
+    for config in params.get("LaunchTemplateConfigs") or [{}]:  # an empty one does not arrive
+        if not config.get("LaunchTemplateSpecification"):
+            raise EC2ClientError(
+                "MissingParameter", "The request must contain the parameter LaunchTemplateSpecification"
+            )
+        if not config["LaunchTemplateSpecification"].get("Version"):
+            raise EC2ClientError("MissingParameter", "The request must contain the version of the launch template")
+    capacity = params["TargetCapacitySpecification"]
+    default = capacity.get("DefaultTargetCapacityType", "on-demand")
+    if default not in CAPACITY_TYPES:
+        message = f"Value ({default}) for parameter defaultTargetCapacityType is invalid."
+        raise EC2ClientError("InvalidParameterValue", message)
+    if int(capacity["TotalTargetCapacity"]) < 1:
+        raise EC2ClientError(
+            "InvalidParameterValue", "The total target capacity of an instant fleet has to be positive"
+        )
     overrides = [each for config in params["LaunchTemplateConfigs"] for each in config.get("Overrides", [])]
     for price in (spot.get("MaxTotalPrice"), *(override.get("MaxPrice") for override in overrides)):
         check_price(price)
 
 
 def check_price(price: str | None) -> None:
-    """Raises EC2ClientError for what is no price in dollars."""
-    if price is not None and not (PRICE.fullmatch(price) and float(price) > 0):
+    """Raises EC2ClientError for what is no price in dollars, and for one that EC2 finds too low for any."""
+    if price is not None and not (PRICE.fullmatch(price) and float(price) > LEAST_PRICE):
         raise EC2ClientError("InvalidParameterValue", f"Invalid value for spot price: {price}")
+
+
+def check_market(market: Params, placement: Params) -> None:
+    """Raises EC2ClientError for what EC2 refuses of InstanceMarketOptions, beside the launch's Placement."""
+    kind, options = market.get("MarketType"), market.get("SpotOptions", {})
+    if kind not in (None, *MARKETS):
+        raise EC2ClientError("InvalidParameterValue", f"Value ({kind}) for parameter marketType is invalid.")
+    check_price(options.get("MaxPrice"))
+    if kind == "spot" and placement.get("Tenancy") == "host":
+        raise EC2ClientError("InvalidParameterCombination", "The tenancy 'host' is not supported for Spot Instances")
+    behaviour = options.get("InstanceInterruptionBehavior", "terminate")
+    if options.get("SpotInstanceType") == "persistent" and behaviour == "terminate":
+        message = "A persistent Spot request needs the instance interruption behavior 'stop' or 'hibernate'"
+        raise EC2ClientError("InvalidParameterCombination", message)
 
 
 def _market(params: Params) -> Params:

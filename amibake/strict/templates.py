@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from moto.ec2.exceptions import (
     EC2ClientError,
     InvalidLaunchTemplateIdNotFound,
     InvalidLaunchTemplateNameNotFoundWithNameError,
+    InvalidLaunchTemplateVersionNotFound,
 )
 from moto.ec2.models import EC2Backend
 from moto.ec2.utils import parse_user_data
@@ -40,8 +42,19 @@ class Templates(EC2Backend):
         named = params.get("LaunchTemplate")
         if not named:
             return params
-        template = self.find_template(named)
-        return merged(template.get_version(named.get("Version") or "$Default").data, params)
+        version = find_version(self.find_template(named), named.get("Version") or "$Default")
+        return merged(version.data, params)
+
+
+def find_version(template: Any, named: Any) -> Any:
+    """By number, $Latest or $Default. Refuses one that is not there; moto counts from the end below 1."""
+    if str(named) not in ("$Latest", "$Default"):
+        if not re.fullmatch("[0-9]{1,18}", str(named)):
+            message = f"Invalid launch template version '{named}': a number, $Latest or $Default"
+            raise EC2ClientError("InvalidParameterValue", message)
+        if int(named) < 1:
+            raise InvalidLaunchTemplateVersionNotFound(template_id=template.id, version=named)
+    return template.get_version(named)
 
 
 def merged(template: Params, request: Params) -> Params:
@@ -91,7 +104,7 @@ class TemplateRequests(Idempotent):
         data = self._template_data()
         if source := self._get_param("SourceVersion"):
             template = self.ec2_backend.find_template(self.params)
-            data = {**template.get_version(source).data, **data}
+            data = {**find_version(template, source).data, **data}
         data["UserData"] = parse_user_data(str(data["UserData"])) if data.get("UserData") else None
         self.params["LaunchTemplateData"] = data
         return super().create_launch_template_version()

@@ -31,6 +31,7 @@ from amibake.strict.instances import Instance
 from amibake.strict.launches import Launches
 from amibake.strict.lifecycle import Lifecycle
 from amibake.strict.machines import Machines
+from amibake.strict.places import Places
 from amibake.strict.profiles import Profiles
 from amibake.strict.record import Record
 from amibake.strict.requests import Response
@@ -51,6 +52,7 @@ class Backend(
     Launches,
     Templates,
     Spot,
+    Places,
     Profiles,
     Transitions,
     Imaging,

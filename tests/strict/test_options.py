@@ -41,6 +41,7 @@ def test_an_image_with_imds_support_makes_its_instances_need_tokens(cloud: Any) 
 
 
 def test_placement(cloud: Any) -> None:
+    cloud.strict.add_placement_group("near")
     dedicated = {"Tenancy": "dedicated", "AvailabilityZone": "us-east-1c", "GroupName": "near"}
     shown = cloud.instance(cloud.run(Placement=dedicated))["Placement"]
     assert {name: shown[name] for name in dedicated} == dedicated
@@ -56,6 +57,7 @@ def test_what_else_is_shown(cloud: Any) -> None:
         CapacityReservationSpecification=reservation,
         EbsOptimized=True,
         EnclaveOptions={"Enabled": True},
+        InstanceType="m5.xlarge",
         LicenseSpecifications=[{"LicenseConfigurationArn": LICENSE}],
         InstanceInitiatedShutdownBehavior="terminate",
         DisableApiTermination=True,
