@@ -11,21 +11,12 @@ import pytest
 
 from amibake.errors import ConnectionLost, InvalidOption, UploadFailed
 from amibake.provisioners import File
+from amibake.secret import Secret
 from amibake.ssh.connect import connect
 from amibake.ssh.host import SSHHost
 from amibake.ssh.keys import KeyPair, make_key_pair
 from amibake.testing.sshd import LoopbackMachine
 from amibake.waiting import Deadline
-
-
-class Hidden:
-    """As amibake.Secret: it does not show what it is."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        return self._text
 
 
 @pytest.fixture
@@ -107,6 +98,14 @@ def test_a_machine_that_is_none_knows_no_owners(host: SSHHost, machine: Loopback
     assert machine.ran == []
 
 
+def test_a_machine_without_sudo_refuses(host: SSHHost, machine: LoopbackMachine, tmp_path: Path) -> None:
+    machine.behaviour.refuse_sudo = True
+    with pytest.raises(UploadFailed, match=r"/etc/conf on .*: sudo: a password is required"):
+        done(host, File(content="x", destination="/etc/conf", sudo=True))
+    with pytest.raises(UploadFailed, match=r"/etc/conf can't be downloaded from .*: sudo: a password is required"):
+        done(host, File("/etc/conf", tmp_path / "conf", direction="download", sudo=True))
+
+
 def test_what_is_generated_may_come_later(host: SSHHost, machine: LoopbackMachine, tmp_path: Path) -> None:
     file = File(tmp_path / "built", "/srv/app", generated=True)
     file.check()
@@ -122,7 +121,7 @@ def test_what_is_generated_may_come_later(host: SSHHost, machine: LoopbackMachin
         slash.provision(host)
 
 
-@pytest.mark.parametrize("content", ["s3cr3t é", "s3cr3t é".encode(), Hidden("s3cr3t é")])
+@pytest.mark.parametrize("content", ["s3cr3t é", "s3cr3t é".encode(), Secret("s3cr3t é")])
 def test_a_content_shows_nowhere(host: SSHHost, machine: LoopbackMachine, content: Any) -> None:
     file = File(content=content, destination="/srv/conf")
     done(host, file)
@@ -223,4 +222,4 @@ def test_what_it_calls_itself() -> None:
     assert str(File("dist/", "/srv/app")) == "upload dist/ to /srv/app"
     assert str(File(sources=["a", Path("b")], destination="/srv/")) == "upload a, b to /srv/"
     assert str(File("/var/log/*.log", Path("logs"), direction="download")) == "download /var/log/*.log to logs"
-    assert str(File(content=Hidden("s3cr3t"), destination="x")) == "upload a text to x"
+    assert str(File(content=Secret("s3cr3t"), destination="x")) == "upload a text to x"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from amibake import waiting
 from amibake.errors import ConnectionLost, InvalidOption, UploadFailed
@@ -16,18 +16,12 @@ from amibake.host import Host
 from amibake.provisioners.common import Step
 from amibake.provisioners.paths import mistakes_of_account, mistakes_of_exclude, mistakes_of_local, mistakes_of_remote
 from amibake.remote import program, relative_to_login, shown
+from amibake.secret import Secret, revealed
 
 _TRIES = 3
 """How often a transfer is tried when the connection is lost meanwhile."""
 
 _IS_DIRECTORY = '[ -d "$1" ]'
-
-
-class Hidden(Protocol):
-    """A text that does not show itself, such as amibake.Secret."""
-
-    def reveal(self) -> str:
-        """The text."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +46,8 @@ class File(Step):
         source: A file or directory: a local one, or with direction="download" one on the builder, or a pattern there. A
             `Path` has no trailing slash: give a str where it matters.
         sources: Several of these, one after another. The destination is a directory then and has to end in `/`.
-        content: What the file is to contain, in place of `source`; a str or Secret is sent as UTF-8.
+        content: What the file is to contain, in place of `source`; a str or Secret is sent as UTF-8, and a
+            Secret is hidden in whatever the builder prints from then on.
         destination: Where it goes. On the builder absolute, or from the home of the user who logs in.
         direction: "upload" or "download".
         generated: The sources of an upload are made only during the bake, so they need not be there before it.
@@ -71,7 +66,7 @@ class File(Step):
     source: str | Path | None = None
     destination: str | Path = ""
     sources: Sequence[str | Path] | None = field(default=None, kw_only=True)
-    content: str | bytes | Hidden | None = field(default=None, repr=False, kw_only=True)
+    content: str | bytes | Secret | None = field(default=None, repr=False, kw_only=True)
     direction: Literal["upload", "download"] = field(default="upload", kw_only=True)
     generated: bool = field(default=False, kw_only=True)
     mode: int | None = field(default=None, kw_only=True)
@@ -104,6 +99,8 @@ class File(Step):
                 again(partial(host.get, source, destination, sudo=self.sudo))
             return
         put = partial(host.put, mode=self.mode, owner=self.owner, group=self.group, sudo=self.sudo)
+        if isinstance(self.content, Secret):
+            host.conceal([self.content])
         if self.content is not None:
             again(partial(put, _bytes(self.content), destination))
         for source in self._sources():
@@ -192,14 +189,14 @@ class File(Step):
         return [] if given else [source for source in self._sources() if "\0" not in source]
 
 
-def _bytes(content: str | bytes | Hidden) -> bytes:
+def _bytes(content: str | bytes | Secret) -> bytes:
     if isinstance(content, bytes):
         return content
-    return (content if isinstance(content, str) else content.reveal()).encode()
+    return revealed(content).encode()
 
 
 def _mistakes_of_content(content: object) -> Iterator[str]:
-    if not isinstance(content, str | bytes) and not hasattr(content, "reveal"):
+    if not isinstance(content, str | bytes | Secret):
         yield f"content: must be a str, bytes or a Secret, not {type(content).__name__}"
         return
     try:

@@ -219,7 +219,9 @@ class LoopbackMachine:
         inner = _our_program(ours[6]) if called == "amibake-run" else []
         if called == "amibake-put" and not self.execute:
             ours[8:10] = "", ""  # owner and group: those of the builder's are not known here
-        if "reboot-by-amibake" in command:
+        if self.behaviour.refuse_sudo and " amibake-as-root " in command:
+            execution.answer(1, "", _REFUSAL)
+        elif "reboot-by-amibake" in command:
             self._asked_to_reboot(execution, command)
         elif called == "amibake-root":
             refused = self.behaviour.refuse_sudo
