@@ -17,6 +17,7 @@ from amibake.flow import bake, check
 from amibake.host import Provisioner
 from amibake.image import Image
 from amibake.provisioners import File, Shell
+from amibake.secret import Secret
 
 if TYPE_CHECKING:
     from amibake.ec2.cloud import Session
@@ -34,7 +35,7 @@ def build_primal(
     node_version: str = "0.10",
     node_source: Literal["nvm", "tarball"] = "nvm",
     node_mirror: str | None = None,
-    environment_vars: Mapping[str, str] | None = None,
+    environment_vars: Mapping[str, str | Secret] | None = None,
     *,
     on_error: Literal["cleanup", "keep"] = "cleanup",
     resume: str | None = None,
@@ -111,7 +112,7 @@ def build_carnivore(
     nginx_workers: int = 4,
     script: StrPath | None = None,
     provisioners: Sequence[Provisioner] = (),
-    environment_vars: Mapping[str, str] | None = None,
+    environment_vars: Mapping[str, str | Secret] | None = None,
     *,
     on_error: Literal["cleanup", "keep"] = "cleanup",
     resume: str | None = None,
@@ -246,7 +247,7 @@ def _secrets(tree: Path) -> list[Path]:
     return sorted((tree / "deploy" / "env").glob("*.json"))
 
 
-def _variables(mistakes: list[str], given: object) -> dict[str, str]:
+def _variables(mistakes: list[str], given: object) -> dict[str, str | Secret]:
     """The user's variables; what is in them the script's own check looks at."""
     if given is not None and not isinstance(given, Mapping):
         mistakes.append('environment_vars: a mapping {"NAME": "value"}')

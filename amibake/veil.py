@@ -124,6 +124,7 @@ def _forms(value: str) -> Iterator[str]:
         yield part.replace("'", "'\\''")
         yield part.replace("'", "'\"'\"'")
         yield re.sub(r"([^\w@%+=:,./-])", r"\\\1", part, flags=re.ASCII)
+        yield part.replace("\\", r"\\").replace("'", r"\'").replace("\n", r"\n").replace("\t", r"\t")
         for ascii_only in (True, False):
             yield json.dumps(part, ensure_ascii=ascii_only)[1:-1]
         data = part.encode("utf-8", "surrogateescape")

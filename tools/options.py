@@ -48,6 +48,7 @@ class Accepted(NamedTuple):
 
 
 _SECONDS = Accepted("float | str | timedelta", 'a number of seconds, or text such as `"90s"` or `"1h30m"`')
+_SECRET = Accepted("str | Secret | None", "text, or a `Secret`")
 _FILTERS = Accepted("Mapping[str, str] | Mapping[str, Mapping[str, str]] | None", "a dict of texts")
 _POLICY = Accepted("str | Mapping[str, Any] | None", "a dict, or JSON text")
 MORE = {
@@ -69,7 +70,9 @@ MORE = {
     "region_kms_key_ids": Accepted("Mapping[str, str]", "a dict of texts"),
     "security_group_filter": _FILTERS,
     "spot_price": Accepted("str | float | Decimal | None", "text, or a number"),
+    "ssh_bastion_password": _SECRET,
     "ssh_keep_alive_interval": _SECONDS,
+    "ssh_password": _SECRET,
     "ssh_timeout": _SECONDS,
     "subnet_filter": Accepted("SubnetFilter | Mapping[str, Any] | None", "a `SubnetFilter`, its fields, or filters"),
     "temporary_iam_instance_profile_policy_document": _POLICY,
@@ -98,6 +101,7 @@ from amibake.builder.instance import MetadataOptions, Placement
 from amibake.builder.network import SubnetFilter
 from amibake.builder.publication import DeregistrationProtection
 from amibake.builder.source import ImageFilter
+from amibake.secret import Secret
 '''
 CLASS = '''
 

@@ -17,6 +17,7 @@ from pydantic import (
 
 from amibake.builder.wording import character_mistake, mistakes
 from amibake.errors import InvalidOption
+from amibake.secret import Secret
 
 OURS = "amibake:"
 MOST_TAGS = 40
@@ -81,6 +82,8 @@ class Options(BaseModel):
     def _is_plain(cls, value: Any, info: ValidationInfo) -> Any:
         """What holds for every option, whatever its own type."""
         name = info.field_name or ""
+        if isinstance(value, Secret) and not cls.model_fields[name].repr:
+            value = value.reveal()
         if name not in _FREE and (mistake := character_mistake(value, several_lines=name in _SEVERAL_LINES)):
             raise ValueError(mistake)
         kind = cls.model_fields[name].annotation

@@ -17,6 +17,7 @@ from amibake.builder.instance import MetadataOptions, Placement
 from amibake.builder.network import SubnetFilter
 from amibake.builder.publication import DeregistrationProtection
 from amibake.builder.source import ImageFilter
+from amibake.secret import Secret
 
 
 class AssumeRoleFields(TypedDict, total=False):
@@ -156,7 +157,7 @@ class CarnivoreOptions(TypedDict, total=False):
     ssh_certificate_file: str | os.PathLike[str] | None
     ssh_keypair_name: str | None
     ssh_agent_auth: bool
-    ssh_password: str | None
+    ssh_password: str | Secret | None
     temporary_key_pair_type: Literal["ed25519", "rsa"]
     temporary_key_pair_bits: Literal[2048, 3072, 4096] | None
     temporary_key_pair_name: str | None
@@ -166,7 +167,7 @@ class CarnivoreOptions(TypedDict, total=False):
     ssh_bastion_private_key_file: str | os.PathLike[str] | None
     ssh_bastion_certificate_file: str | os.PathLike[str] | None
     ssh_bastion_agent_auth: bool
-    ssh_bastion_password: str | None
+    ssh_bastion_password: str | Secret | None
     ssh_proxy_command: str | None
     ssh_keep_alive_interval: float | str | timedelta
     ssh_ciphers: str | Sequence[str]

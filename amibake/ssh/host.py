@@ -19,7 +19,7 @@ from amibake.remote import as_root, shortened, shown
 from amibake.secret import Secret
 from amibake.ssh.command import Chunk, Ended, Feed, Running, Stream, send_all
 from amibake.ssh.download import Download
-from amibake.ssh.invocation import ROOT, invocation
+from amibake.ssh.invocation import ROOT, Beginning, invocation
 from amibake.ssh.killing import KILL
 from amibake.ssh.said import Said, hint
 from amibake.ssh.transport import FOREIGN, ClientTransport, translated
@@ -129,19 +129,22 @@ class SSHHost:
         by_sudo = sudo and self._becomes_root(called, deadline) == "sudo"
         call = invocation(command, input, environment, sudo=by_sudo)
         record = _Captured(self._line.veil) if capture else _Streamed(self._emit, self._line.veil)
+        beginning = Beginning(call.token, record.add)
         try:
-            ended = self._execute(called, call.command, send_all(call.input), record.add, deadline)
+            ended = self._execute(called, call.command, send_all(call.input), beginning.add, deadline)
+            beginning.end()
+            record.end()
         except WaitTimeout as error:
+            beginning.end()
             record.end()
             error.tail = tuple(record.tail)
-            error.message = f"{error.message}; {self._kill(call.token)}"
+            error.message = f"{error.message}; {self._kill(f'{call.token} {beginning.pid}')}"
             raise
         except ConnectionLost:
             raise
         except BaseException:
-            self._begin_to_kill(call.token)
+            self._begin_to_kill(f"{call.token} {beginning.pid}")
             raise
-        record.end()
         tail = [*record.tail, *([f"killed by signal {ended.signal}"] if ended.signal else [])]
         said = record.text("stdout"), record.text("stderr")
         return Completed(ended.status, *said, tuple(tail[-_TAIL:]), ended.signal)
@@ -247,23 +250,25 @@ class SSHHost:
             self._line.root = record.text("stdout").strip()
         return self._line.root
 
-    def _kill(self, token: str) -> str:
+    def _kill(self, run: str) -> str:
         """Kill all that this run has started; what an error says of that."""
         record = _Captured(self._line.veil)
         try:
             deadline = Deadline(_KILLING)
             command = self._kill_command(deadline)
-            self._execute("kill it", command, send_all(f"{token}\n".encode()), record.add, deadline)
+            ended = self._execute("kill it", command, send_all(f"{run}\n".encode()), record.add, deadline)
         except AmibakeError as error:
             return f"it could not be killed: {error.message}"
+        if ended.status != 0:
+            return f"it could not be killed: {_why(ended, record)}"
         left = record.text("stdout").split("\n")[:-1]
         return f"what it started could not all be killed: {', '.join(left)}" if left else "it was killed"
 
-    def _begin_to_kill(self, token: str) -> None:
+    def _begin_to_kill(self, run: str) -> None:
         """Let the far side kill it on its own, without waiting for that: somebody is in a hurry."""
         with suppress(AmibakeError, *FOREIGN):
             deadline = Deadline(_HURRY)
-            command, feed = self._kill_command(deadline), send_all(f"{token}\n".encode())
+            command, feed = self._kill_command(deadline), send_all(f"{run}\n".encode())
             running = Running(self._transport, command, feed, name="kill it", deadline=deadline)
             try:
                 running.sent.wait(_HURRY)

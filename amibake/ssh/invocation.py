@@ -3,14 +3,16 @@ can be found again."""
 
 from __future__ import annotations
 
+import re
 import secrets
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from amibake.errors import InvalidOption
 from amibake.remote import as_root, mistakes_of_variables, program
 from amibake.secret import Secret, revealed
+from amibake.ssh.command import Chunk
 
 # `read` takes a pipe byte by byte, so what follows the marker is left for the command.
 _RUN = """
@@ -23,8 +25,12 @@ done
 eval "$amibake_exports"
 AMIBAKE_RUN=$1
 export AMIBAKE_RUN
+echo "$1 $$"
 exec "$amibake_shell" -c "$3"
 """
+
+_MOST = 1 << 16
+"""Bytes of output, of a login shell's start-up files, among which a run's first line is looked for."""
 
 ROOT = program(
     "root",
@@ -44,6 +50,36 @@ class Invocation:
     command: str
     input: bytes
     token: str
+
+
+class Beginning:
+    """Takes the line out of the output with which a run begins, and has the `pid` that it says, or "" until then."""
+
+    def __init__(self, token: str, receive: Callable[[Chunk], None]) -> None:
+        self.pid = ""
+        self._line = re.compile(rb"%s (\d+)\n" % token.encode())
+        self._receive = receive
+        self._held = b""
+        self._over = False
+
+    def add(self, chunk: Chunk) -> None:
+        """Some output, of which what is on standard output waits for the line."""
+        if self._over or chunk.stream != "stdout":
+            self._receive(chunk)
+            return
+        self._held += chunk.data
+        if found := self._line.search(self._held):
+            self.pid = found[1].decode()
+            self._held = self._held[: found.start()] + self._held[found.end() :]
+        if found or len(self._held) > _MOST:
+            self.end()
+
+    def end(self) -> None:
+        """Pass on what still waits."""
+        self._over = True
+        if self._held:
+            self._receive(Chunk("stdout", self._held))
+            self._held = b""
 
 
 def invocation(

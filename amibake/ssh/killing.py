@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from amibake.remote import program
 
-# What is killed: processes that carry the run's token (in their environment, or the command line that began it), those
-# in a session that such a process leads or whose leader is gone, and all descendants of these. Besides, where this
-# very login was made by sshd and is numbered by the kernel's audit: those of the login that were started after the
-# run and belong to nobody in it, which is what a daemon is that sudo has cleaned of its environment. What was found
-# once stays found, by its pid and the moment of its start.
+# What is killed: the run's first process, those that carry its token (in the environment or the command line), those in
+# a session that such a process leads or whose leader is gone, and all descendants of these. Besides, where this very
+# login was made by sshd and is numbered by the kernel's audit: those of the login that were started after the run and
+# belong to nobody in it, which is what a daemon is that sudo has cleaned of its environment. What was found once stays
+# found, by its pid and the moment of its start.
 #
-# Left alone: this program with all that it descends from, sshd with its connections, and what carries another
-# run's token. What init has started is not a descendant.
+# Left alone: this program with all that it descends from, sshd with its connections, and what carries another run's
+# token. What init has started is not a descendant.
 _KILL = r"""
 LC_ALL=C; export LC_ALL
-read -r token
+read -r token main
 cd /proc || exit 2
 
 numbers() { for entry do entry=${entry#./}; printf '%s %s\n' "$kind" "${entry%%/*}"; done; }
-list() { kind=$1; shift; numbers $("$@" 2>/dev/null); }
-marked() { printf '%s\n' "$token" | grep -s -l -F -f - ./[0-9]*/environ ./[0-9]*/cmdline; }
+list() { kind=$1; shift; numbers $("$@"); }
+marked() {
+    printf '%s\n' "$token" | grep -s -l -F -f - ./[0-9]*/environ ./[0-9]*/cmdline
+    [ -z "${SUDO_UID-}" ] || # root of a container may not look at everybody's
+        printf '%s\n' "$token" | sudo -n -u "#$SUDO_UID" sh -c 'cd /proc; grep -s -l -F -f - ./[0-9]*/environ'
+}
 login=$(cat self/sessionid 2>/dev/null)
 case $login in ''|4294967295) login=none ;; esac
 
@@ -27,25 +31,24 @@ look() {
     found=$({
         for one in $found; do printf 'known %s\n' "$one"; done
         list marked marked
+        [ -z "$main" ] || printf 'marked %s\n' "$main"
         list others grep -s -l AMIBAKE_RUN= ./[0-9]*/environ
         list login grep -s -l -x "$login" ./[0-9]*/sessionid
-        cat ./[0-9]*/stat 2>/dev/null
+        grep -s -H '' ./[0-9]*/stat
     } | awk -v self=$$ '
         $1 == "known" { split($2, known, ":"); before[known[1]] = known[2]; next }
         $1 == "marked" { marked[$2]; next }
         $1 == "others" { others[$2]; next }
         $1 == "login" { login[$2]; next }
-        {
-            text = text $0 " "
-            if (text !~ /\) [A-Za-z] [0-9]+ [0-9]+ [0-9]+ /) next # a name may have a newline
-            pid = text + 0
-            name = text; sub(/^[0-9]+ \(/, "", name); sub(/\) [A-Za-z] [0-9]+ .*/, "", name)
-            sub(/.*\) /, "", text); split(text, field, " "); text = ""
-            if (field[1] == "Z" || field[1] == "X") next
-            parent[pid] = field[2]; session[pid] = field[4]; start[pid] = field[20]; names[pid] = name
-        }
+        { split($0, path, "/"); text[path[2]] = text[path[2]] substr($0, index($0, ":") + 1) " " }
         function is_sshd(pid) { return names[pid] ~ /^(sshd|dropbear)/ }
         END {
+            for (pid in text) { # a name may have anything in it, also newlines and parentheses
+                name = rest = text[pid]
+                sub(/^[0-9]+ \(/, "", name); sub(/\) [^)]*$/, "", name); sub(/.*\) /, "", rest); split(rest, field, " ")
+                if (field[1] ~ /[ZX]/) continue
+                parent[pid] = field[2]; session[pid] = field[4]; start[pid] = field[20]; names[pid] = name
+            }
             since = -1
             for (pid in marked) if (pid in start && (since < 0 || start[pid] < since)) since = start[pid]
             above = self
@@ -68,7 +71,7 @@ look() {
                 }
             } while (more)
             for (pid in found) print pid ":" start[pid]
-        }')
+        }') || exit
 }
 send() { for one in $found; do kill -s "$1" "${one%%:*}" 2>/dev/null; done; }
 
@@ -90,5 +93,5 @@ _GRACE = 30
 """Rounds, of a tenth of a second and the time that it takes to look, for what SIGTERM has been sent to."""
 
 KILL = program("kill", _KILL, str(_GRACE))
-"""Reads the token of a run and kills all that is found of it: by SIGTERM, after some seconds by SIGKILL. Prints what is
-still there then, a line for each: its pid and name."""
+"""Reads the token of a run and, if that is known, its first pid. Kills all that is found of it, by SIGTERM and after
+some seconds by SIGKILL. Prints what is still there then, a line for each: its pid and name."""
