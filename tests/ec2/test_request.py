@@ -45,7 +45,7 @@ HOSTS = "arn:aws:resource-groups:us-east-1:123456789012:group/hosts"
         ({"shutdown_behavior": "terminate"}, {"InstanceInitiatedShutdownBehavior": "terminate"}),
         ({"ebs_optimized": True}, {"EbsOptimized": "true"}),
         ({"ebs_optimized": False}, {"EbsOptimized": "false"}),
-        ({"enable_nitro_enclave": True}, {"EnclaveOptions.Enabled": "true"}),
+        ({"enable_nitro_enclave": True, "instance_type": "m5.xlarge"}, {"EnclaveOptions.Enabled": "true"}),
         ({"enable_unlimited_credits": True}, {"CreditSpecification.CpuCredits": "unlimited"}),
         ({"enable_unlimited_credits": False}, {"CreditSpecification.CpuCredits": "standard"}),
         ({"license_specifications": [LICENSE]}, {"LicenseSpecification.1.LicenseConfigurationArn": LICENSE}),
@@ -91,7 +91,11 @@ HOSTS = "arn:aws:resource-groups:us-east-1:123456789012:group/hosts"
         ({"encrypt_boot": True}, {"BlockDeviceMapping.1.Ebs.Encrypted": "true"}),
     ],
 )
-def test_an_option_is_sent(cloud: Cloud, source: SourceImage, options: dict[str, Any], sent: dict[str, str]) -> None:
+def test_an_option_is_sent(
+    cloud: Cloud, source: SourceImage, strict: StrictEC2, options: dict[str, Any], sent: dict[str, str]
+) -> None:
+    strict.add_placement_group("tight")
+    strict.add_capacity_reservation("cr-1")
     calls = wire(cloud, "RunInstances")
     with launched(cloud, builder(**options), source):
         pass
@@ -149,7 +153,6 @@ def test_what_was_asked_for_is_what_ec2_shows(cloud: Cloud, source: SourceImage)
     options = builder(
         placement={"tenancy": "dedicated"},
         ebs_optimized=True,
-        enable_nitro_enclave=True,
         enable_unlimited_credits=False,
         license_specifications=[LICENSE],
         capacity_reservation_preference="none",
@@ -161,7 +164,7 @@ def test_what_was_asked_for_is_what_ec2_shows(cloud: Cloud, source: SourceImage)
     with launched(cloud, options, source) as machine:
         found: Any = machine.describe()
         assert (found["Placement"]["Tenancy"], found["Placement"]["AvailabilityZone"]) == ("dedicated", "us-east-1c")
-        assert (found["EbsOptimized"], found["EnclaveOptions"]["Enabled"]) == (True, True)
+        assert found["EbsOptimized"] is True
         assert found["Licenses"] == [{"LicenseConfigurationArn": LICENSE}]
         assert found["CapacityReservationSpecification"]["CapacityReservationPreference"] == "none"
         shown = {name: found["MetadataOptions"][name] for name in ("HttpTokens", "HttpPutResponseHopLimit")}

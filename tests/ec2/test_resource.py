@@ -16,7 +16,7 @@ from amibake.interrupts import interruptible
 
 def refusal(code: str = "") -> AmibakeError:
     error = AmibakeError("no")
-    error.code = code
+    error.code, error.lost = code, not code
     return error
 
 

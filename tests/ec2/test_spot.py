@@ -213,7 +213,7 @@ def test_a_price_that_is_too_low_is_said_to_be(cloud: Cloud, source: SourceImage
     strict.refuse_launches("SpotMaxPriceTooLow")
     with (
         pytest.raises(NoCapacity, match="SpotMaxPriceTooLow") as caught,
-        launched(cloud, builder(spot_price="0.001"), source),
+        launched(cloud, builder(spot_price="0.002"), source),
     ):
         raise AssertionError("not reached")
     assert 'higher spot_price, or "auto"' in caught.value.hint
