@@ -17,10 +17,10 @@ from amibake.host import Completed
 from amibake.lines import Lines
 from amibake.remote import as_root, shortened, shown
 from amibake.secret import Secret
+from amibake.ssh import killing
 from amibake.ssh.command import Chunk, Ended, Feed, Running, Stream, send_all
 from amibake.ssh.download import Download
 from amibake.ssh.invocation import ROOT, Beginning, invocation
-from amibake.ssh.killing import KILL
 from amibake.ssh.said import Said, hint
 from amibake.ssh.transport import FOREIGN, ClientTransport, translated
 from amibake.ssh.upload import Rights, plan
@@ -278,9 +278,9 @@ class SSHHost:
     def _kill_command(self, deadline: Deadline) -> str:
         """As root, if the user may, since what it started may be root's."""
         try:
-            return as_root(KILL) if self._becomes_root("kill it", deadline) == "sudo" else KILL
+            return as_root(killing.KILL) if self._becomes_root("kill it", deadline) == "sudo" else killing.KILL
         except ScriptFailed:
-            return KILL
+            return killing.KILL
 
     @property
     def _transport(self) -> ClientTransport:

@@ -92,6 +92,12 @@ done
 _GRACE = 30
 """Rounds, of a tenth of a second and the time that it takes to look, for what SIGTERM has been sent to."""
 
-KILL = program("kill", _KILL, str(_GRACE))
+
+def kill_after(rounds: int) -> str:
+    """The program with this grace."""
+    return program("kill", _KILL, str(rounds))
+
+
+KILL = kill_after(_GRACE)
 """Reads the token of a run and, if that is known, its first pid. Kills all that is found of it, by SIGTERM and after
 some seconds by SIGKILL. Prints what is still there then, a line for each: its pid and name."""

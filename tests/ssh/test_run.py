@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -12,11 +13,15 @@ from pathlib import Path
 import pytest
 
 from amibake import waiting
-from amibake.errors import ConnectionLost, InvalidOption, WaitTimeout
+from amibake.errors import ConnectionLost, InvalidOption, ScriptFailed, UploadFailed, WaitTimeout
 from amibake.events import Event, Output
-from amibake.ssh import command, dial
+from amibake.remote import program
+from amibake.secret import Secret
+from amibake.ssh import command, dial, killing
+from amibake.ssh.command import Chunk
 from amibake.ssh.connect import connect
 from amibake.ssh.host import SSHHost
+from amibake.ssh.invocation import Beginning
 from amibake.ssh.keys import KeyPair
 from amibake.testing.clock import FakeClock
 from amibake.testing.door import Door
@@ -226,6 +231,122 @@ def test_time_passes_while_a_command_says_nothing(host: SSHHost, monkeypatch: py
         with pytest.raises(WaitTimeout):
             host.run(silent, timeout=0.3)
     assert clock.now() >= 0.6
+
+
+def alive(number: int) -> list[str]:
+    """The processes that sleep for so many seconds, of which there are none but the test's."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = path.read_bytes().split(b"\0")
+            found += [str(path)] if str(number).encode() in words else []
+    return found
+
+
+STUBBORN = "(setsid sh -c 'trap \"\" TERM; sleep {0}; sleep {0}' >/dev/null 2>&1 &) ; trap '' TERM; sleep {0} & echo up"
+
+
+def test_nothing_is_left_of_a_command_whose_time_is_up(host: SSHHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(killing, "KILL", killing.kill_after(3))
+    monkeypatch.setattr(waiting, "clock", FakeClock())
+    host.conceal([])
+    host.run("sleep 918273 >/dev/null 2>&1 &")
+    with pytest.raises(WaitTimeout, match=r"not ended after 0\.3 s; it was killed(\n  up)?$") as caught:
+        host.run(f"{STUBBORN.format(918274)}; exec >&- 2>&-; exec sleep 918274", timeout=0.3)
+    assert caught.value.tail in ((), ("up",))
+    assert alive(918274) == []
+    others = alive(918273)
+    for other in others:
+        os.kill(int(Path(other).parent.name), signal.SIGKILL)
+    assert len(others) == 1
+
+
+def test_a_command_that_an_error_of_ours_ends_is_killed_too(machine: LoopbackMachine, key: KeyPair) -> None:
+    def listen(_: Event) -> None:
+        raise KeyboardInterrupt
+
+    with connect(machine.address, machine.port, username="admin", key=key, deadline=Deadline(300), emit=listen) as host:
+        with pytest.raises(KeyboardInterrupt):
+            host.run("echo up; sleep 918275")
+        wait = "while grep -q -s 91827[5] /proc/[0-9]*/cmdline; do sleep 0.05; done"
+        assert host.run(wait, capture=True, timeout=60).status == 0
+
+
+def test_what_can_not_be_killed_is_told(
+    host: SSHHost, machine: LoopbackMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(killing, "KILL", program("other", "echo 12 java; echo 34 sh"))
+    with pytest.raises(WaitTimeout, match="; what it started could not all be killed: 12 java, 34 sh"):
+        host.run("exec sleep 1000", timeout=0.05)
+    monkeypatch.setattr(killing, "KILL", program("other", "echo no awk >&2; exit 2"))
+    with pytest.raises(WaitTimeout, match="; it could not be killed: no awk"):
+        host.run("exec sleep 1000", timeout=0.05)
+    machine.behaviour.refuse_sudo = True
+    host._line.root = ""
+    machine.behaviour.drop_instead = "amibake-other"
+    with pytest.raises(WaitTimeout, match="; it could not be killed: kill it: the SSH connection was lost"):
+        host.run("exec sleep 1000", timeout=0.05)
+
+
+def test_the_first_line_of_a_run_is_found_among_what_a_login_shell_says(host: SSHHost) -> None:
+    said: list[bytes] = []
+    beginning = Beginning("t0k3n", lambda chunk: said.append(chunk.data))
+    for data in (b"welcome\nt0k", b"3n 12", b"3\nthe ", b"output"):
+        beginning.add(Chunk("stdout", data))
+    beginning.end()
+    assert (beginning.pid, b"".join(said)) == ("123", b"welcome\nthe output")
+    beginning = Beginning("t0k3n", lambda chunk: said.append(chunk.data))
+    beginning.add(Chunk("stdout", bytes(1 << 17)))
+    assert (beginning.pid, len(said[-1])) == ("", 1 << 17)
+
+
+def test_as_root(host: SSHHost, machine: LoopbackMachine) -> None:
+    done = host.run("echo $X; cat", input=b"in", environment={"X": "it's"}, sudo=True, capture=True)
+    assert done.stdout == "it's\nin"
+    machine.behaviour.refuse_sudo = True
+    assert host.run("true", sudo=True).status == 0  # known from before
+    host.reconnect()
+
+
+def test_a_user_who_can_not_become_root(host: SSHHost, machine: LoopbackMachine) -> None:
+    machine.behaviour.refuse_sudo = True
+    with pytest.raises(ScriptFailed) as caught:
+        host.run("touch made", sudo=True, name="the script")
+    assert caught.value.message == "the script: can't become root on 127.78.0.1: sudo: a password is required"
+    assert caught.value.hint
+    assert not (machine.home / "made").exists()
+
+
+def test_a_limited_host_is_the_same_machine_with_less_time(host: SSHHost, machine: LoopbackMachine) -> None:
+    limited = host.limited(0.2)
+    with pytest.raises(WaitTimeout, match=r"not ended after 0\.\d+ s"):
+        limited.run("exec sleep 1000")
+    with pytest.raises(WaitTimeout):
+        limited.put(bytes(BIG), "big")
+    other = host.limited(60)
+    machine.drop()
+    other.reconnect()
+    assert host.run("true").status == 0
+
+
+def test_secrets_are_hidden_in_all_that_comes_back(host: SSHHost, events: list[Event]) -> None:
+    secret = Secret("s3cr3t\nand more")
+    script = """
+        printf %s s3cr; sleep 0.05; printf '%s\\n' 3t
+        head -c 65534 /dev/zero | tr '\\0' x; echo "$T"
+        echo "$T" >&2
+    """
+    done = host.run(script, environment={"T": secret})
+    captured = host.run('echo "$T"', environment={"T": secret}, capture=True)
+    with pytest.raises(WaitTimeout) as caught:
+        host.run("echo and more; exec sleep 1000 # s3cr3t", timeout=0.3)
+    host.emit(Output("stdout", "s3cr3t"))
+    with pytest.raises(UploadFailed) as failed, host:
+        host.get("no/s3cr3t", Path("x"))
+    told = [repr(done), repr(captured), repr(events), str(caught.value), str(failed.value), repr(failed.value)]
+    assert not any("s3cr3t" in text or "and more" in text for text in told)
+    assert lines(events)[0] == "***"
+    assert captured.stdout == "***\n"
 
 
 def test_data_and_emit(host: SSHHost, events: list[Event]) -> None:
