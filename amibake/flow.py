@@ -24,7 +24,7 @@ from amibake.events import Emit
 from amibake.host import Host, Provisioner
 from amibake.image import APP, NAME, NODE_ENV, SOURCE_AMI, STAGE, VERSION, Image
 from amibake.interrupts import interruptible
-from amibake.keeping import check_resumable, keeping, key_file, key_of
+from amibake.keeping import check_resumable, keeping, keeping_mistakes, key_of
 from amibake.ledger import Ledger
 from amibake.login import Launched, logged_in, login_mistakes, route_to, seen_from, temporary_key
 from amibake.seal import seal
@@ -63,8 +63,8 @@ def bake(
     Raises:
         AmibakeError: see `amibake.errors`. No image was published, and what could not be removed is in `.leftovers`.
     """
-    steps, cleanup = check(builder, provisioners, error_cleanup_provisioners, on_error)
-    ledger, build = Ledger(on_event), resume or secrets.token_hex(8)
+    steps, cleanup = check(builder, provisioners, error_cleanup_provisioners, on_error, resume)
+    ledger, build = Ledger(on_event), secrets.token_hex(8) if resume is None else resume
     with ledger.signed(build), interruptible(), unless_published() as drafts, ExitStack() as kept:
         cloud = ec2.connect(
             session,
@@ -85,9 +85,9 @@ def bake(
             if builder.communicator == "ssh":
                 with logged_in(cloud, plan, launched) as host:
                     _provision(host, steps, cleanup, ledger)
+                    keeper.released()  # from now on nobody may get in any more
                     with ledger.step("seal the builder"):
                         seal(host, launched.key.public if launched.key else None, ledger)
-                    keeper.released()
             else:
                 ledger.warn('not sealed: there is no way to the builder with communicator="none"')
             if builder.skip_create_ami:
@@ -110,7 +110,6 @@ def bake(
             image = take_names(cloud, image, plan, tags)
             if builder.force_delete_snapshot:
                 delete_old_snapshots(cloud, plan.taken, image)
-        key_file(build).unlink(missing_ok=True)
     return replace(image, timings=ledger.timings, warnings=tuple(ledger.warnings), leftovers=tuple(ledger.leftovers))
 
 
@@ -128,7 +127,7 @@ def _launch(cloud: ec2.Cloud, plan: Plan, temporary: ExitStack) -> Launched:
     builder, keep = plan.builder, temporary.enter_context
     cloud = cloud.tagged({NAME: "amibake builder", **builder.run_tags, **({APP: builder.app} if builder.app else {})})
     if cloud.resumed:
-        check_resumable(cloud)
+        check_resumable(cloud, plan)
     taken_up = cloud.resumed and builder.has_temporary_key
     key = key_of(cloud.build) if taken_up else temporary_key(builder, comment=f"amibake {cloud.build}")
     route = keep(route_to(cloud, builder))  # a bastion that does not work is known before anything is made
@@ -153,13 +152,13 @@ def check(
     provisioners: Iterable[Provisioner],
     error_cleanup_provisioners: Iterable[Provisioner] = (),
     on_error: str = "cleanup",
+    resume: str | None = None,
 ) -> tuple[list[Provisioner], list[Provisioner]]:
     """Everything that can be known beforehand, all mistakes in one error; answers with the provisioners as lists."""
     if not isinstance(builder, Builder):
         raise InvalidOption(f"builder: a Builder, not {type(builder).__name__}")
     mistakes = list(login_mistakes(builder))
-    if on_error not in ("cleanup", "keep"):
-        mistakes.append(f'on_error: "cleanup" or "keep", not {on_error!r}')
+    mistakes += keeping_mistakes(builder, on_error, resume)
     steps, wrong = checked(provisioners)
     cleanup, also_wrong = checked(error_cleanup_provisioners, "error_cleanup_provisioner")
     mistakes += [*wrong, *also_wrong]

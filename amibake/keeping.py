@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from types import TracebackType
 from amibake.builder import Builder
 from amibake.ec2.cloud import Cloud
 from amibake.ec2.instance import found_by_tag
+from amibake.ec2.lookup import Plan
 from amibake.errors import AmibakeError, InvalidOption
 from amibake.image import EXPIRES
 from amibake.login import Launched
@@ -33,15 +35,29 @@ class Keeper:
         temporary.push(self._on_exit)
 
     def released(self) -> None:
-        """It is sealed: nobody gets in any more."""
+        """It is sealed, or about to be: nobody gets in any more."""
         self._wanted = False
 
     def _on_exit(
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> bool:
-        if self._wanted and isinstance(error, Exception):
+        file = key_file(self._cloud.build)
+        if self._wanted and isinstance(error, Exception) and self._key_is_written(file):
             self._cloud.ledger.kept = []
+        else:
+            file.unlink(missing_ok=True)  # of what is removed now
         return False
+
+    def _key_is_written(self, file: Path) -> bool:
+        """A builder that nobody could get into is not kept."""
+        key = self._launched.key if self._launched else None
+        try:
+            if key is not None:
+                write_key(key, file)
+        except OSError as error:
+            self._cloud.ledger.warn(f"the builder is not kept: its key can't be written to {file}: {error.strerror}")
+            return False
+        return True
 
     def say(self, error: Exception) -> None:
         """Tell how to get in, until when, how to go on, and how to remove it."""
@@ -50,21 +66,32 @@ class Keeper:
             return
         ledger.leftovers += ledger.kept
         ledger.kept = None
-        file = key_file(self._cloud.build)
         if launched.key is not None:
-            write_key(launched.key, file)
-        with_key = f" -i {file}" if launched.key else ""
+            file = key_file(self._cloud.build)
+            ledger.leftovers.append(f"private key {file} is kept; remove it with: rm {file}")
         until = datetime.fromtimestamp(int(self._cloud.marks[EXPIRES]), UTC)
-        builder = self._builder
         text = (
             f"The builder {launched.machine.id} is kept, until {until:%Y-%m-%d %H:%M} UTC at least:\n"
-            f"  ssh{with_key} -p {builder.ssh_port} {builder.ssh_username}@{launched.address}\n"
+            f"  {self._command(launched)}\n"
             f"Go on with it: bake(…, resume={self._cloud.build!r}). Remove it: the commands in the error's leftovers."
         )
         if isinstance(error, AmibakeError):
             error.hint = "\n".join(filter(None, [error.hint, text]))
         else:
             error.add_note(text)
+
+    def _command(self, launched: Launched) -> str:
+        """OpenSSH's command line for getting in."""
+        builder, words = self._builder, ["ssh"]
+        own = str(key_file(self._cloud.build)) if launched.key else builder.ssh_private_key_file
+        if own is not None:
+            words += ["-i", str(own)]
+        if builder.ssh_bastion_host is not None:
+            user = builder.ssh_bastion_username or builder.ssh_username
+            words += ["-J", f"{user}@{builder.ssh_bastion_host}:{builder.ssh_bastion_port}"]
+        if builder.ssh_proxy_command is not None:
+            words += ["-o", "ProxyCommand=…"]  # it may hold a secret
+        return " ".join([*words, "-p", str(builder.ssh_port), f"{builder.ssh_username}@{launched.address}"])
 
 
 @contextmanager
@@ -76,6 +103,17 @@ def keeping(cloud: Cloud, builder: Builder, *, wanted: bool) -> Iterator[Keeper]
     except Exception as error:
         keeper.say(error)
         raise
+
+
+def keeping_mistakes(builder: Builder, on_error: object, resume: object) -> Iterator[str]:
+    """What is wrong with these two arguments of `bake`."""
+    if on_error not in ("cleanup", "keep"):
+        yield f'on_error: "cleanup" or "keep", not {on_error!r}'
+    if on_error == "keep" and builder.communicator == "none":
+        yield 'on_error: there is no way to a kept builder with communicator="none"'
+    # EC2's filters, in which it goes, know wildcards
+    if resume is not None and not (isinstance(resume, str) and re.fullmatch("[0-9a-f]{16}", resume)):
+        yield f"resume: the id of a bake, 16 hex digits, not {resume!r}"
 
 
 def key_file(build: str) -> Path:
@@ -102,9 +140,28 @@ def key_of(build: str) -> KeyPair:
         raise InvalidOption(f"resume: the key to the builder: {error}") from error
 
 
-def check_resumable(cloud: Cloud) -> None:
-    """Raises InvalidOption unless there is a running builder of this cloud's build."""
-    states = {one["InstanceId"]: one["State"]["Name"] for one in found_by_tag(cloud)}
-    if "running" not in states.values():
-        seen = ", ".join(f"{name} is {state}" for name, state in states.items()) or "there is none"
+def check_resumable(cloud: Cloud, plan: Plan) -> None:
+    """See to it that what a bake goes on with is what its options name.
+
+    Raises:
+        InvalidOption: there is no running builder of this cloud's build, or it is not of the image, the type or the
+            subnet that the options name.
+    """
+    found = found_by_tag(cloud)
+    running = [one for one in found if one["State"]["Name"] == "running"]
+    if not running:
+        seen = ", ".join(f"{one['InstanceId']} is {one['State']['Name']}" for one in found) or "there is none"
         raise InvalidOption(f"resume: no builder of build {cloud.build} is running in {cloud.region}: {seen}")
+    (builder, *_), subnets = running, plan.network.subnet_ids
+    facts = {
+        "source_ami": (builder["ImageId"], (plan.source.id,)),
+        "instance_type": (builder["InstanceType"], plan.builder.instance_types),
+        "subnet_id": (builder.get("SubnetId", ""), subnets or (builder.get("SubnetId", ""),)),
+    }
+    mistakes = [
+        f"{option}: {' or '.join(wanted)}, but the builder to resume, {builder['InstanceId']}, has {has}"
+        for option, (has, wanted) in facts.items()
+        if has not in wanted
+    ]
+    if mistakes:
+        raise InvalidOption(*mistakes)

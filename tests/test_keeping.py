@@ -12,6 +12,7 @@ import pytest
 import amibake
 from amibake.events import Event, Output
 from amibake.host import Host
+from amibake.ssh.keys import make_key_pair
 from amibake.testing import Place, exits
 from tests.account import temporary
 
@@ -34,7 +35,7 @@ def _in_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     assert list(tmp_path.iterdir()) == []
 
 
-def failed(place: Place, **options: Any) -> amibake.AmibakeError:
+def failed(place: Place, **options: Any) -> amibake.ScriptFailed:
     place.machines.behaviour.on("make it", exits(1, stderr="no\n"))
     with pytest.raises(amibake.ScriptFailed) as caught:
         bake(place, on_error="keep", **options)
@@ -112,6 +113,83 @@ def test_what_cannot_be_resumed_is_said(place: Place) -> None:
     bake(place, resume=error.build)
 
 
+@pytest.mark.parametrize("resume", ["*", "", "../x", "0123", 5])
+def test_an_id_that_is_none_is_refused(place: Place, resume: Any) -> None:
+    with pytest.raises(amibake.InvalidOption, match="resume: the id of a bake, 16 hex digits"):
+        bake(place, resume=resume)
+    assert place.ec2.requests == []
+
+
+def test_a_resumed_builder_has_to_be_what_the_options_say(place: Place) -> None:
+    error = failed(place)
+    place.machines.behaviour.answers.clear()
+    other = place.ec2.add_image(name="other", owner_id="136693071363")
+    with pytest.raises(amibake.InvalidOption) as caught:
+        bake(place, resume=error.build, source_ami=other, instance_type="t3.small")
+    assert [line.partition(":")[0] for line in caught.value.mistakes] == ["source_ami", "instance_type"]
+    bake(place, resume=error.build)
+
+
+def test_what_is_resumed_lives_as_long_as_the_bake_that_resumes_it(place: Place) -> None:
+    error = failed(place)
+    place.machines.behaviour.answers.clear()
+    place.clock.sleep(3 * 3600)
+    ec2 = place.session.client("ec2")
+    expires: list[int] = []
+
+    class Look:
+        def check(self) -> None: ...
+
+        def provision(self, _: Host) -> None:
+            (reservation,) = ec2.describe_instances()["Reservations"]
+            tagged = [reservation["Instances"][0]["Tags"], ec2.describe_key_pairs()["KeyPairs"][0]["Tags"]]
+            expires.extend(int(tag["Value"]) for tags in tagged for tag in tags if tag["Key"] == "amibake:expires")
+
+    bake(place, Look(), resume=error.build)
+    assert all(moment > place.clock.epoch() + 4 * 3600 for moment in expires)
+    assert len(expires) == 2
+
+
+def test_a_builder_that_nobody_could_get_into_is_not_kept(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    error = failed(place)
+    monkeypatch.chdir(tmp_path)
+    assert (error.status, error.leftovers) == (1, ())
+    assert temporary(place.session.client("ec2")) == set()
+
+
+def test_the_key_goes_with_the_builder_whatever_becomes_of_the_resumed_bake(place: Place) -> None:
+    error = failed(place)
+    assert f"rm amibake-{error.build}.pem" in error.leftovers[-1]
+    with pytest.raises(amibake.ScriptFailed):
+        bake(place, resume=error.build)
+    error = failed(place)
+    place.machines.behaviour.answers.clear()
+    assert bake(place, resume=error.build, skip_create_ami=True) is None
+
+
+def test_the_way_in_is_the_bakes_own(place: Place, tmp_path: Path) -> None:
+    pair = make_key_pair(comment="jump")
+    key = tmp_path / "jump"
+    key.write_bytes(pair.private)
+    bastion = place.machines.add_bastion([pair.public], username="jump")
+    way = {
+        "ssh_bastion_host": bastion.address,
+        "ssh_bastion_username": "jump",
+        "ssh_bastion_private_key_file": key,
+    }
+    error = failed(place, **way)
+    assert f"-J jump@{bastion.address}:22 -p 22 admin@" in error.hint
+    place.machines.behaviour.answers.clear()
+    bake(place, resume=error.build, **way)
+    key.unlink()
+
+
 def test_error_cleanup_provisioners_run_before_the_builder_goes_and_hide_nothing(place: Place) -> None:
     place.machines.behaviour.on("make it", exits(7))
     place.machines.behaviour.on("collect logs", exits(1, stderr="no logs\n"))
@@ -131,6 +209,7 @@ def test_error_cleanup_provisioners_run_before_the_builder_goes_and_hide_nothing
     ("how", "said"),
     [
         ({"on_error": "ask"}, "on_error: "),
+        ({"on_error": "keep", "communicator": "none"}, "on_error: there is no way"),
         ({"error_cleanup_provisioners": [amibake.File("/no/such", "/x")]}, "File: source: "),
         ({"error_cleanup_provisioners": amibake.Shell(inline=["x"])}, "error_cleanup_provisioners: "),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -9,6 +10,7 @@ from typing import TypeVar
 
 from amibake.ec2.cloud import RELEASE, Cloud, missing
 from amibake.errors import AmibakeError, WaitTimeout
+from amibake.image import EXPIRES
 from amibake.interrupts import held
 from amibake.waiting import Deadline, Pending, wait_for
 
@@ -47,6 +49,7 @@ def make(cloud: Cloud, kind: str, *, create: Callable[[], str], find: Callable[[
     made: list[str] = []
     if cloud.resumed and (there := find()):
         ids += there
+        _keep_alive(cloud, kind, there)
         return there[0]
     try:
         with held():
@@ -62,6 +65,16 @@ def make(cloud: Cloud, kind: str, *, create: Callable[[], str], find: Callable[[
             _find(cloud, kind, find, ids)
         raise
     return made[0]
+
+
+def _keep_alive(cloud: Cloud, kind: str, ids: list[str]) -> None:
+    """What is taken up from another bake does not count as dead before this one is over."""
+    resources = [found for found in ids if re.match("[a-z]+-[0-9a-f]{8}", found)]
+    if kind == "key pair":
+        pairs = cloud.ec2.describe_key_pairs(KeyNames=ids)["KeyPairs"]
+        resources = [pair["KeyPairId"] for pair in pairs if "KeyPairId" in pair]
+    if resources:
+        cloud.ec2.create_tags(Resources=resources, Tags=[{"Key": EXPIRES, "Value": cloud.marks[EXPIRES]}])
 
 
 def _create(cloud: Cloud, kind: str, create: Callable[[], str], find: Callable[[], list[str]]) -> str:
