@@ -120,7 +120,7 @@ def _speed_mistakes(device: BlockDevice) -> Iterator[str]:
 
 def _gp3_mistakes(device: BlockDevice) -> Iterator[str]:
     iops, size = device.iops or _IOPS["gp3"][0], device.volume_size
-    if size is not None and iops > max(_IOPS["gp3"][0], most := size * _GP3_IOPS_PER_GIB):
+    if size is not None and iops > (most := max(_IOPS["gp3"][0], size * _GP3_IOPS_PER_GIB)):
         yield f"iops: at most {_GP3_IOPS_PER_GIB} for each GiB of a gp3 volume, so {most} for {size} GiB"
     if device.throughput is not None and device.throughput > iops / _GP3_IOPS_PER_MIB:
         needed = device.throughput * _GP3_IOPS_PER_MIB
