@@ -28,7 +28,7 @@ def test_a_duration_as_people_give_it(given: float | str | timedelta, seconds: f
     assert waiting.seconds(given) == seconds
 
 
-@pytest.mark.parametrize("given", ["", "5", "5 m", "soon", "-5s"])
+@pytest.mark.parametrize("given", ["", "5", "5 m", "soon"])
 def test_what_is_no_duration(given: str) -> None:
     with pytest.raises(ValueError, match="has to be seconds"):
         waiting.seconds(given)
