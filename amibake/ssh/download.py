@@ -1,7 +1,8 @@
 """What comes down: written below a directory of our own, compared with what the far side has, and then put in place.
 
-The far side may be hostile. Every entry's parents are directories that this download itself has made, so neither names
-nor symlinks lead elsewhere; what is no file, directory or symlink is not made; set-id bits are dropped.
+The far side may be hostile. What it names must be what was asked for; every entry's parents are directories that this
+download itself has made, so neither names nor symlinks lead elsewhere, nor does a symlink that an earlier download has
+left; what is no file, directory or symlink is not made; set-id bits are dropped.
 """
 
 from __future__ import annotations
@@ -16,18 +17,25 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from amibake.errors import UploadFailed
+from amibake.errors import UploadFailed, WaitTimeout
 from amibake.remote import program, relative_to_login, shown
 from amibake.ssh.command import Chunk
 from amibake.ssh.programs import text
 from amibake.ssh.said import Said
 from amibake.ssh.tarstream import BLOCK
-from amibake.ssh.untar import Buffer, Damaged, Member, next_member
+from amibake.ssh.untar import Buffer, Damaged, Member, Names, next_member
+from amibake.waiting import Deadline, duration
 
 _BUFFER = 1 << 18
 _ZEROS = bytes(_BUFFER)
 _NOISE = 1 << 20
 _PERMISSIONS = 0o777
+_LARGEST = 1 << 44
+"""Bytes that one file may have, most of them a hole perhaps: as many as ext4 allows."""
+_REMEMBERED = 1 << 29
+"""Bytes of names and digests that are kept in memory, enough for a million files."""
+_EACH = 100
+"""Bytes that one of them takes beside its name."""
 
 # Each file's first so many bytes, for those that have grown since.
 _BEGINNINGS = """
@@ -36,7 +44,8 @@ exec xargs -0 -r -n 2 sh -c 'head -c "$1" "$2" | sha256sum' amibake-beginning
 
 
 class Download:
-    """One download under way. Give it what arrives by `add`, then ask whether that was all, and `place` it.
+    """One download under way. Give it what arrives by `add`, then ask whether that was all, and `place` it. With a
+    `deadline` that is looked at while it computes, which a large hole can make long.
 
     Attributes:
         command: The remote program.
@@ -44,11 +53,13 @@ class Download:
         complete: Whether the archive has come to its end.
     """
 
-    def __init__(self, source: str, destination: str, *, sudo: bool = False) -> None:
+    def __init__(self, source: str, destination: str, *, sudo: bool = False, deadline: Deadline | None = None) -> None:
         marker = f"amibake-{secrets.token_hex(8)}"
         self._source = source
         self._destination = destination
         self._sudo = sudo
+        self._deadline = deadline
+        self._remembered = 0
         path = relative_to_login(source).rstrip("/") or "/"
         only = "directory" if source.endswith("/") else ""
         self.command = program("get", text("get.sh"), path, marker, only, sudo=sudo)
@@ -68,6 +79,7 @@ class Download:
 
         Raises:
             UploadFailed: it can't be written here, or is nothing that a download consists of.
+            WaitTimeout: the time is up.
         """
         if chunk.stream == "stderr":
             self.said.add(chunk)
@@ -143,20 +155,32 @@ class Download:
         kind = yield from buffer.until(b"\0")
         found: list[bytes] = []
         while name := (yield from buffer.until(b"\0")):
+            self._remember(name)
             found.append(name)
         while line := (yield from buffer.until(b"\n")):
+            self._remember(line)
             self._note(line)
-        names = _Names(found, pattern=kind == b"pattern")
+        names = Names(self._source, kind, found)
         while (member := (yield from next_member(buffer))) is not None:
             parts = names.parts(member.name)
+            self._remember(member.name)
+            if not parts and self._source.endswith("/") and member.kind != "directory":
+                raise Damaged("it is no directory")
+            if not parts and member.kind == "symlink":
+                raise Damaged("it came as a symlink, which may lead anywhere")
             if member.kind == "special":
                 self._skipped.append(shown(os.fsdecode(member.name)))
                 continue
             if self._staging is None:
-                self._begin(member, pattern=kind == b"pattern")
+                self._begin(member, pattern=names.pattern)
             yield from self._write(member, parts)
         if self._staging is None:
             raise Damaged("nothing in it is a file, a directory or a symlink")
+
+    def _remember(self, what: bytes) -> None:
+        self._remembered += len(what) + _EACH
+        if self._remembered > _REMEMBERED:
+            raise Damaged("it has more files than can be kept track of")
 
     def _note(self, line: bytes) -> None:
         escaped = line.startswith(b"\\")
@@ -173,6 +197,7 @@ class Download:
         into = self._destination.endswith("/")
         if not pattern and first.kind == "directory":
             if not self._source.endswith("/") and (into or self._target.is_dir()):
+                self._refuse_symlink(inside)
                 self._target = inside
         elif not pattern:
             self._target = inside if into else self._target
@@ -187,6 +212,14 @@ class Download:
             if pattern:
                 (staging / "tree").mkdir()
                 self._made[()] = -1
+
+    def _refuse_symlink(self, inside: Path) -> None:
+        """This name nobody here has given, so what it is may be an earlier download's doing."""
+        if inside != self._target and inside.is_symlink():
+            raise UploadFailed(
+                f"{shown(str(inside))} can't be written: it is a symlink, which is not followed",
+                hint="remove it, or give the directory itself as destination and a source that ends in /",
+            )
 
     def _write(self, member: Member, parts: tuple[str, ...]) -> Generator[None, None, None]:
         assert self._staging is not None  # noqa: S101 - `_begin` came first
@@ -207,12 +240,14 @@ class Download:
 
     def _write_file(self, member: Member, path: str, target: Path) -> Generator[None, None, None]:
         digest = hashlib.sha256()
+        if member.size > _LARGEST:
+            raise Damaged(f"{shown(os.fsdecode(member.name))} is said to have {member.size} bytes")
         with _writing(target):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             at = 0
             for begin, length in member.segments:
-                _skip(digest, begin - at)
+                self._skip(digest, begin - at)
                 at = begin
                 while at < begin + length:
                     data = yield from self._buffer.some(min(_BUFFER, begin + length - at))
@@ -221,7 +256,7 @@ class Download:
                         _write_all(descriptor, data, at)
                     at += len(data)
                 yield from self._buffer.exactly(-length % BLOCK)
-            _skip(digest, member.size - at)
+            self._skip(digest, member.size - at)
             with _writing(target):
                 os.truncate(descriptor, member.size)
                 os.fchmod(descriptor, member.mode & _PERMISSIONS)
@@ -232,31 +267,16 @@ class Download:
         if self._digests.pop(member.name, None) != received:
             self._doubtful.append((member.name, member.size, received))
 
-
-class _Names:
-    """From names in the archive to paths below the destination."""
-
-    def __init__(self, found: list[bytes], *, pattern: bool) -> None:
-        self._found = [name.rstrip(b"/") for name in found]
-        self._pattern = pattern
-        self._at = 0
-
-    def parts(self, name: bytes) -> tuple[str, ...]:
-        """Raises Damaged for one that was not found there, or that leads out of it."""
-        name = name.rstrip(b"/")
-        while self._at < len(self._found):
-            found = self._found[self._at]
-            if name == found or name.startswith(found + b"/"):
-                break
-            self._at += 1
-        else:
-            raise Damaged(f"{shown(os.fsdecode(name))} was not asked for")
-        below = name[len(found) + 1 :]
-        top = [posixpath.basename(found)] if self._pattern else []
-        parts = [os.fsdecode(part) for part in [*top, *(below.split(b"/") if below else [])]]
-        if any(part in {"", ".", ".."} or "\0" in part for part in parts):
-            raise Damaged(f"{shown(os.fsdecode(name))} leads elsewhere")
-        return tuple(parts)
+    def _skip(self, digest: hashlib._Hash, length: int) -> None:
+        """A hole has its place in the digest, and takes the time of as many bytes, though nothing has arrived."""
+        while length > 0:
+            if self._deadline is not None and self._deadline.remaining() <= 0:
+                raise WaitTimeout(
+                    f"download {shown(self._source)} to {shown(self._destination)}: "
+                    f"not ended after {duration(self._deadline.seconds)}"
+                )
+            digest.update(_ZEROS[:length] if length < _BUFFER else _ZEROS)
+            length -= _BUFFER
 
 
 def _place(source: Path, target: Path, parts: tuple[str, ...], merged: set[tuple[str, ...]]) -> None:
@@ -274,12 +294,6 @@ def _write_all(descriptor: int, data: bytes, at: int) -> None:
     while view:
         written = os.pwrite(descriptor, view, at)
         view, at = view[written:], at + written
-
-
-def _skip(digest: hashlib._Hash, length: int) -> None:
-    while length > 0:
-        digest.update(_ZEROS[:length] if length < _BUFFER else _ZEROS)
-        length -= _BUFFER
 
 
 @contextmanager

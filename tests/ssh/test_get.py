@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import socket
 import tarfile
 from collections.abc import Callable
@@ -13,13 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from amibake.errors import ConnectionLost, UploadFailed
+from amibake import waiting
+from amibake.errors import ConnectionLost, UploadFailed, WaitTimeout
 from amibake.events import Event, Warned
-from amibake.ssh import tarstream, untar
+from amibake.ssh import download, tarstream, untar
 from amibake.ssh.command import Chunk
 from amibake.ssh.download import Download
 from amibake.ssh.host import SSHHost
 from amibake.ssh.programs import text
+from amibake.testing.clock import FakeClock
 from amibake.testing.sshd import LoopbackMachine
 from tests.odd import NAMES, odd_tree, sparse_file, told
 
@@ -93,8 +96,11 @@ def test_where_a_directory_goes(
 
 def test_the_home(host: SSHHost, machine: LoopbackMachine, got: Path) -> None:
     (machine.home / "file").write_text("x")
+    (got / "real").mkdir()
+    (got / "link").symlink_to("real")
     for source in ("~", "~/", "."):
         host.get(source, f"{got}/{len(source)}{source.count('~')}/")
+        host.get(source, got / "link")  # what is given as destination is followed
     assert {path.name for path in got.glob("*/*")} == {"file"}
 
 
@@ -356,19 +362,26 @@ def sent(*entries: Make, found: bytes = b"/srv/app", kind: bytes = b"path", dige
     return kind + b"\0" + found + b"\0\0" + digests + b"\n" + archive.getvalue()
 
 
-def receive(data: bytes, destination: str, *, step: int = 1 << 16, source: str = "/srv/app") -> Download:
-    download = Download(source, destination)
-    marker = re.search(r"\bamibake-[0-9a-f]{16}\b", download.command)
+def receive(
+    data: bytes,
+    destination: str,
+    *,
+    step: int = 1 << 16,
+    source: str = "/srv/app",
+    deadline: waiting.Deadline | None = None,
+) -> Download:
+    under_way = Download(source, destination, deadline=deadline)
+    marker = re.search(r"\bamibake-[0-9a-f]{16}\b", under_way.command)
     assert marker
     data = marker[0].encode() + b"\0" + data
     try:
         for at in range(0, len(data), step):
-            download.add(Chunk("stdout", data[at : at + step]))
-        assert download.doubts() is None
-        download.place()
+            under_way.add(Chunk("stdout", data[at : at + step]))
+        assert under_way.doubts() is None
+        under_way.place()
     finally:
-        download.discard()
-    return download
+        under_way.discard()
+    return under_way
 
 
 X = hashlib.sha256(b"x").hexdigest().encode()
@@ -396,7 +409,7 @@ def test_it_does_not_matter_in_what_pieces_it_arrives(got: Path, step: int) -> N
         ([directory("/srv/app"), entry("/srv/app/./x")], "leads elsewhere"),
         ([directory("/srv/app"), entry("/srv/app//x")], "leads elsewhere"),
         ([directory("/srv/app"), link("/srv/app/l", "/tmp"), entry("/srv/app/l/x")], "came without its directory"),
-        ([link("/srv/app", "/tmp"), entry("/srv/app/x")], "came without its directory"),
+        ([link("/srv/app", "/tmp"), entry("/srv/app/x")], "it came as a symlink, which may lead anywhere"),
         ([entry("/srv/app/x")], "came without its directory"),
         ([directory("/srv/app"), link("/srv/app/l", "/x"), entry("/srv/app/l")], "can't be written: File exists"),
         ([directory("/srv/app"), link("/srv/app/l", "/x"), directory("/srv/app/l")], "can't be written: File exists"),
@@ -416,12 +429,147 @@ def test_a_hostile_far_side_writes_nothing_elsewhere(got: Path, entries: list[Ma
     assert names(got / "app") == []
 
 
-@pytest.mark.parametrize("name", ["/srv/..", "..", "/srv/.", "/"])
+@pytest.mark.parametrize("name", ["/srv/..", "..", "/srv/.", "/", "/srv/x/."])
 def test_a_hostile_match(got: Path, name: str) -> None:
     data = sent(directory(name), entry(f"{name}/x"), found=name.encode(), kind=b"pattern")
-    with pytest.raises(UploadFailed, match="leads elsewhere"):
+    with pytest.raises(UploadFailed, match=r"leads elsewhere|was not asked for"):
         receive(data, f"{got}/app", source="/srv/*")
     assert [path for path in got.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "found"),
+    [
+        ("/etc/motd", "pattern", ["/etc/motd"]),
+        ("/etc/motd", "pattern", ["/x/.bashrc"]),
+        ("/etc/motd", "path", ["/etc/motd", "/x/.bashrc"]),
+        ("/etc/motd", "other", ["/etc/motd"]),
+        ("/var/log/*.log", "pattern", ["/x/.bashrc"]),
+        ("/var/log/*.log", "pattern", ["/var/log/a.log", "/var/log/.bashrc"]),
+        ("/var/log/*", "pattern", ["/var/log/.bashrc"]),
+        ("/var/log/?bashrc", "pattern", ["/var/log/.bashrc"]),
+        ("/var/log/[.]bashrc", "pattern", ["/var/log/.bashrc"]),
+        ("/var/log/[!a]bashrc", "pattern", ["/var/log/.bashrc"]),
+        ("/var/*/log", "pattern", ["/var/.x/log"]),
+        ("/var/log/[^a-c].log", "pattern", ["/var/log/b.log"]),
+        ("/var/log/[[:digit:]].log", "pattern", ["/var/log/d.log"]),
+        ("/var/log/*.log", "pattern", ["/var/log/a.log/.bashrc"]),
+        ("/var/log/*", "pattern", ["/var/log/" + "x" * 256]),
+        ("/var/log/*/..", "pattern", ["/var/log/x/.."]),
+        ("*.log", "pattern", [".bashrc"]),
+    ],
+)
+def test_what_was_not_asked_for(got: Path, source: str, kind: str, found: list[str]) -> None:
+    """Whoever asks for a log into the home is not given a .bashrc."""
+    (got / ".bashrc").write_text("mine")
+    data = sent(*map(entry, found), found="\0".join(found).encode(), kind=kind.encode())
+    with pytest.raises(UploadFailed, match=r"not asked for|not what was asked for|leads elsewhere"):
+        receive(data, f"{got}/", source=source)
+    assert [(path.name, path.read_text()) for path in got.iterdir()] == [(".bashrc", "mine")]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matches"),
+    [
+        ("*", ["1.log", "B.log", "[x", "^.log", "a*.log", "a.log", "a\\b", "ab.log", "b.log", "é"]),
+        ("?.log", ["1.log", "B.log", "^.log", "a.log", "b.log"]),
+        ("??", ["[x", "é"]),
+        ("[a-c].log", ["a.log", "b.log"]),
+        ("[!a-c].log", ["1.log", "B.log", "^.log"]),
+        ("[[:digit:]].log", ["1.log"]),
+        ("[[:alpha:]]*.log", ["B.log", "a*.log", "a.log", "ab.log", "b.log"]),
+        ("[[:punct:]]*", ["[x", "^.log"]),
+        ("[x*", ["[x"]),
+        (".h*", [".hidden"]),
+        ("./a?.log", ["a*.log", "ab.log"]),
+    ],
+)
+def test_what_a_shell_matches_is_what_was_asked_for(
+    host: SSHHost, machine: LoopbackMachine, got: Path, pattern: str, matches: list[str]
+) -> None:
+    there = machine.upload("/srv/log")
+    there.mkdir(parents=True)
+    for name in ("1.log", "B.log", "[x", "^.log", "a*.log", "a.log", "ab.log", "a\\b", "b.log", ".hidden", "é"):
+        (there / name).write_text("x")
+        (machine.home / name).write_text("x")
+    for source in (f"/srv/log/{pattern}", f"/srv//l?g/{pattern}", pattern, f"~/{pattern}"):
+        host.get(source, got / "matches")
+        assert names(got / "matches") == matches
+        shutil.rmtree(got / "matches")
+
+
+@pytest.mark.parametrize("name", ["a*b.log", "a\\b.log"])
+def test_a_backslash_quotes_in_some_shells_only(name: str) -> None:
+    found = f"/srv/{name}".encode()
+    assert untar.Names("/srv/a\\**.log", b"pattern", [found]).parts(found) == (name,)
+    with pytest.raises(untar.Damaged, match="was not asked for"):
+        untar.Names("/srv/a\\**.log", b"pattern", [b"/srv/ab.log"])
+
+
+def test_a_symlink_from_an_earlier_download_is_not_followed(got: Path) -> None:
+    (got / "home").mkdir()
+    logs = got / "logs"
+    with pytest.raises(UploadFailed, match="it came as a symlink"):
+        receive(sent(link("/srv/app", f"{got}/home")), f"{logs}/")
+    matched = sent(link("/srv/app", f"{got}/home"), found=b"/srv/app", kind=b"pattern")
+    receive(matched, f"{logs}/", source="/srv/*")
+    assert (logs / "app").is_symlink()
+    data = sent(directory("/srv/app"), link("/srv/app/x", "x"))
+    for destination in (logs, f"{logs}/"):
+        with pytest.raises(UploadFailed, match="logs/app can't be written: it is a symlink, which is not followed"):
+            receive(data, str(destination))
+    with pytest.raises(UploadFailed, match="logs can't be written: Not a directory"):
+        receive(sent(directory("/srv/app"), link("/srv/app/x", "x"), kind=b"pattern"), f"{logs}", source="/srv/*")
+    assert names(got / "home") == []
+    assert names(logs) == ["app"]
+
+
+def test_a_file_where_only_a_directory_was_asked_for(got: Path) -> None:
+    with pytest.raises(UploadFailed, match="it is no directory"):
+        receive(sent(entry("/srv/app")), f"{got}/app", source="/srv/app/")
+    assert names(got) == []
+
+
+class SlowHash:
+    """In place of hashlib and its digests: a second for each update."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+
+    def sha256(self) -> SlowHash:
+        return self
+
+    def update(self, _: bytes) -> None:
+        self._clock.sleep(1)
+
+
+def test_a_hole_takes_no_longer_than_there_is_time(got: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    monkeypatch.setattr(waiting, "clock", clock)
+    deadline = waiting.Deadline(60)
+    monkeypatch.setattr(download, "hashlib", SlowHash(clock))
+    with pytest.raises(WaitTimeout, match=f"download /srv/app to {got}/app: not ended after 60 s"):
+        receive(sparse(1 << 43, []), f"{got}/app", deadline=deadline)
+    assert clock.now() < 70
+    assert names(got) == []
+
+
+def test_what_is_announced_is_bounded(got: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UploadFailed, match=f"/srv/app is said to have {1 << 50} bytes"):
+        receive(sparse(1 << 50, []), f"{got}/app")
+    monkeypatch.setattr(download, "_REMEMBERED", 1000)
+    many = b"".join(b"/srv/%d\0" % number for number in range(20))
+    for data in (
+        b"pattern\0" + many,
+        b"path\0/srv/app\0\0" + many.replace(b"\0", b"\n"),
+        sent(directory("/srv/app"), *(entry(f"/srv/app/{number}", b"", type=tarfile.FIFOTYPE) for number in range(20))),
+    ):
+        with pytest.raises(UploadFailed, match="more files than can be kept track of"):
+            receive(data, f"{got}/app")
+    monkeypatch.setattr(untar, "_MOST_PLACES", 20)
+    with pytest.raises(UploadFailed, match="too many holes"):
+        receive(sparse(1 << 20, [(number * 1024, 512) for number in range(50)]), f"{got}/app")
+    assert names(got) == []
 
 
 def sparse(size: int, places: list[tuple[int, int]], claimed: int | None = None) -> bytes:
