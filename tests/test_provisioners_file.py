@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from amibake.errors import ConnectionLost, InvalidOption, UploadFailed
-from amibake.provisioners import File
+from amibake.events import Event, Output
+from amibake.provisioners import File, Shell
 from amibake.secret import Secret
 from amibake.ssh.connect import connect
 from amibake.ssh.host import SSHHost
 from amibake.ssh.keys import KeyPair, make_key_pair
+from amibake.testing.behaviour import exits
 from amibake.testing.sshd import LoopbackMachine
 from amibake.waiting import Deadline
 
@@ -121,6 +123,43 @@ def test_what_is_generated_may_come_later(host: SSHHost, machine: LoopbackMachin
         slash.provision(host)
 
 
+def test_a_directory_that_a_failed_try_left_decides_nothing(
+    host: SSHHost, machine: LoopbackMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a step is tried again: all is placed, and only that it was is not heard."""
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "x").write_text("x")
+    put = host.put
+
+    def unheard(*given: Any, **options: Any) -> None:
+        put(*given, **options)
+        raise UploadFailed("not heard")
+
+    file = File(tmp_path / "app", "/srv/app", max_retries=1)
+    monkeypatch.setattr(host, "put", unheard)
+    for _ in range(2):
+        with pytest.raises(UploadFailed, match="not heard"):
+            done(host, file)
+    monkeypatch.setattr(host, "put", put)
+    done(host, file)
+    assert below(machine.upload("/srv/app")) == {"x": "x"}
+    done(host, file)  # that one found it there
+    assert below(machine.upload("/srv/app")) == {"x": "x", "app/x": "x"}
+    assert file == File(tmp_path / "app", "/srv/app", max_retries=1)
+
+
+def test_a_secret_content_is_hidden_in_what_is_printed(machine: LoopbackMachine, key: KeyPair) -> None:
+    events: list[Event] = []
+    machine.behaviour.on("cat it", exits(0, stdout="pw=hunter2-hunter2\n"))
+    with connect(
+        machine.address, machine.port, username="admin", key=key, deadline=Deadline(300), emit=events.append
+    ) as host:
+        done(host, File(content=Secret("hunter2-hunter2"), destination="/srv/conf"))
+        Shell(inline=["cat it"]).provision(host)
+    assert [event.line for event in events if isinstance(event, Output)] == ["pw=***"]
+    assert machine.upload("/srv/conf").read_text() == "hunter2-hunter2"
+
+
 @pytest.mark.parametrize("content", ["s3cr3t é", "s3cr3t é".encode(), Secret("s3cr3t é")])
 def test_a_content_shows_nowhere(host: SSHHost, machine: LoopbackMachine, content: Any) -> None:
     file = File(content=content, destination="/srv/conf")
@@ -205,11 +244,48 @@ def test_a_content_shows_nowhere(host: SSHHost, machine: LoopbackMachine, conten
         ),
         ({"content": "x", "destination": "x", "owner": ""}, ["owner: '' is neither a name nor a number of a user"]),
         ({"source": "", "destination": "x", "generated": True}, ["source: is empty"]),
+        (
+            {"content": "x", "destination": "x", "mode": "0644", "sudo": "no", "generated": 1, "exclude": 5},
+            [
+                "exclude: must be a list of patterns",
+                "exclude: is for directories only",
+                "mode: '0644' is no permission bits, such as 0o644",
+                "sudo: 'no' is neither True nor False",
+                "generated: 1 is neither True nor False",
+            ],
+        ),
+        (
+            {"source": 5, "destination": None, "mode": True, "direction": ["up"]},
+            [
+                "source: 5 is no path: it must be a str or a Path, not int",
+                "destination: None is no path: it must be a str or a Path, not NoneType",
+                "mode: True is no permission bits, such as 0o644",
+                'direction: [\'up\'] is neither "upload" nor "download"',
+            ],
+        ),
+        (
+            {"sources": [b"/etc", "/no/such", 5], "destination": "x/"},
+            [
+                "sources: b'/etc' is no path: it must be a str or a Path, not bytes",
+                "sources: '/no/such': No such file or directory",
+                "sources: 5 is no path: it must be a str or a Path, not int",
+            ],
+        ),
+        ({"sources": 5, "destination": "x/"}, ["sources: must be a list, and not empty"]),
+        (
+            {"content": [], "destination": b"x"},
+            [
+                "content: must be a str, bytes or a Secret, not list",
+                "destination: b'x' is no path: it must be a str or a Path, not bytes",
+            ],
+        ),
     ],
 )
 def test_mistakes(given: dict[str, Any], mistakes: list[str]) -> None:
+    file = File(**given)
+    assert str(file)  # what it is called is asked for also where it is wrong
     with pytest.raises(InvalidOption) as caught:
-        File(**given).check()
+        file.check()
     assert list(caught.value.mistakes) == [f"File: {mistake}" for mistake in mistakes]
 
 

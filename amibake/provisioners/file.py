@@ -6,7 +6,7 @@ import os
 import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,16 @@ from amibake import waiting
 from amibake.errors import ConnectionLost, InvalidOption, UploadFailed
 from amibake.host import Host
 from amibake.provisioners.common import Step
-from amibake.provisioners.paths import mistakes_of_account, mistakes_of_exclude, mistakes_of_local, mistakes_of_remote
+from amibake.provisioners.paths import (
+    is_path,
+    mistakes_of_account,
+    mistakes_of_exclude,
+    mistakes_of_local,
+    mistakes_of_mode,
+    mistakes_of_path,
+    mistakes_of_remote,
+    mistakes_of_switch,
+)
 from amibake.remote import program, relative_to_login, shown
 from amibake.secret import Secret, revealed
 
@@ -77,7 +86,7 @@ class File(Step):
 
     def __str__(self) -> str:
         sources = ", ".join(map(shown, self._sources())) or "a text"
-        return f"{self.direction} {sources} to {shown(os.fspath(self.destination))}"
+        return f"{self.direction} {sources} to {shown(self._destination())}"
 
     def check(self) -> None:
         """Raises InvalidOption, with every mistake."""
@@ -93,7 +102,7 @@ class File(Step):
             ConnectionLost: the connection was lost three times.
         """
         again = partial(waiting.again, after=ConnectionLost, times=_TRIES, first=host.reconnect)
-        destination = os.fspath(self.destination)
+        destination = self._destination()
         if self.direction == "download":
             for source in self._sources():
                 again(partial(host.get, source, destination, sudo=self.sudo))
@@ -104,15 +113,34 @@ class File(Step):
         if self.content is not None:
             again(partial(put, _bytes(self.content), destination))
         for source in self._sources():
-            target = again(partial(self._target, host, source, destination))
+            # a source that is generated only between two tries is decided anew
+            upload = (*(host.data.get(what, "") for what in ("ID", "Host", "Port")), source, Path(source).is_dir())
+            target = self._decided.get(upload) or again(partial(self._target, host, source, destination))
+            self._decided[upload] = target
             again(partial(put, Path(source), target, exclude=self.exclude))
+            self._decided.pop(upload, None)
+
+    @cached_property
+    def _decided(self) -> dict[tuple[object, ...], str]:
+        """Where on which builder a source goes, from the first try to the one that succeeds."""
+        return {}
 
     def _sources(self) -> list[str]:
-        given = self.sources if self.sources is not None else [] if self.source is None else [self.source]
-        return [os.fspath(source) for source in given]
+        return [os.fspath(source) for source in self._given() if is_path(source)]
+
+    def _given(self) -> Sequence[object]:
+        if self.sources is None:
+            return [] if self.source is None else [self.source]
+        # one path has the looks of a list of letters
+        given: object = self.sources
+        return given if isinstance(given, Sequence) and not isinstance(given, str | bytes) else []
+
+    def _destination(self) -> str:
+        return os.fspath(self.destination) if is_path(self.destination) else ""
 
     def _target(self, host: Host, source: str, destination: str) -> str:
-        """Decided before the first try: a directory that is there only because that was cut short decides nothing."""
+        """Decided before the first try, and kept until one succeeds, also for the tries of `max_retries`: a directory
+        that is there only because a try failed decides nothing."""
         name = posixpath.basename(posixpath.abspath(source))
         inside = posixpath.join(destination, name)
         if not Path(source).is_dir():
@@ -130,8 +158,9 @@ class File(Step):
         yield from mistakes_of_exclude(self.exclude)
         if self.exclude and (self.content is not None or any(Path(source).is_file() for source in self._readable())):
             yield "exclude: is for directories only"
-        if self.mode is not None and not 0 <= self.mode <= 0o7777:
-            yield f"mode: {self.mode} is no permission bits, such as 0o644"
+        yield from mistakes_of_mode(self.mode)
+        yield from mistakes_of_switch("sudo", self.sudo)
+        yield from mistakes_of_switch("generated", self.generated)
         yield from mistakes_of_account("owner", self.owner)
         yield from mistakes_of_account("group", self.group)
         yield from self._mistakes_of_direction()
@@ -142,21 +171,26 @@ class File(Step):
         if len(given) != 1:
             # what content is, is not said
             yield f"give exactly one of source, sources and content, not {' and '.join(given) or 'none'}"
-        elif self.sources is not None and (isinstance(self.sources, str | bytes | Path) or not self.sources):
+        elif self.sources is not None and not self._given():
             yield "sources: must be a list, and not empty"
         elif self.content is not None:
             yield from _mistakes_of_content(self.content)
         else:
-            for source in self._sources():
-                mistakes = (
-                    mistakes_of_remote(source)
-                    if self.direction == "download"
-                    else mistakes_of_local(source, generated=self.generated)
-                )
-                yield from (f"{given[0]}: {mistake}" for mistake in mistakes)
+            for source in self._given():
+                yield from (f"{given[0]}: {mistake}" for mistake in self._mistakes_of_source(source))
+
+    def _mistakes_of_source(self, source: object) -> Iterator[str]:
+        if not is_path(source):
+            return mistakes_of_path(source)
+        if self.direction == "download":
+            return mistakes_of_remote(os.fspath(source))
+        return mistakes_of_local(os.fspath(source), generated=bool(self.generated))
 
     def _mistakes_of_destination(self) -> Iterator[str]:
-        destination = os.fspath(self.destination)
+        if not is_path(self.destination):
+            yield from (f"destination: {mistake}" for mistake in mistakes_of_path(self.destination))
+            return
+        destination = self._destination()
         if not destination:
             yield "destination: is missing"
             return
@@ -167,11 +201,11 @@ class File(Step):
         if destination.endswith("/"):
             if self.content is not None:
                 yield f"destination: {destination} names no file for the content"
-        elif not isinstance(self.sources, str) and len(self._sources()) > 1:
+        elif len(self._given()) > 1:
             yield f"destination: {destination}/ is where several sources can go: it must end in /"
 
     def _mistakes_of_direction(self) -> Iterator[str]:
-        if self.direction not in {"upload", "download"}:
+        if self.direction not in ("upload", "download"):  # which may be unhashable
             yield f'direction: {self.direction!r} is neither "upload" nor "download"'
         elif self.direction == "download":
             given = {
@@ -185,8 +219,7 @@ class File(Step):
             yield from (f"{name}: is for uploads only" for name, is_given in given.items() if is_given)
 
     def _readable(self) -> list[str]:
-        given = isinstance(self.sources, str | bytes | Path) or self.direction == "download"
-        return [] if given else [source for source in self._sources() if "\0" not in source]
+        return [] if self.direction == "download" else [source for source in self._sources() if "\0" not in source]
 
 
 def _bytes(content: str | bytes | Secret) -> bytes:

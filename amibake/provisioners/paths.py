@@ -6,6 +6,32 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeGuard
+
+
+def is_path(given: object) -> TypeGuard[str | os.PathLike[str]]:
+    """Whether it is a text or a `Path`: bytes are neither."""
+    return isinstance(given, str) or (isinstance(given, os.PathLike) and isinstance(os.fspath(given), str))
+
+
+def mistakes_of_path(given: object) -> Iterator[str]:
+    """Of something that has to be a path, here or there."""
+    if not is_path(given):
+        yield f"{given!r} is no path: it must be a str or a Path, not {type(given).__name__}"
+
+
+def mistakes_of_mode(mode: object) -> Iterator[str]:
+    """Of permission bits. A text is none: whether "0644" is octal nobody can know."""
+    if mode is None:
+        return
+    if not isinstance(mode, int) or isinstance(mode, bool) or not 0 <= mode <= 0o7777:
+        yield f"mode: {mode!r} is no permission bits, such as 0o644"
+
+
+def mistakes_of_switch(option: str, value: object) -> Iterator[str]:
+    """Of what is on or off. A text is neither: "no" counts as true."""
+    if not isinstance(value, bool):
+        yield f"{option}: {value!r} is neither True nor False"
 
 
 def mistakes_of_local(source: str, *, generated: bool) -> Iterator[str]:

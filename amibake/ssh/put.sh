@@ -94,6 +94,13 @@ else
     # A directory that is not there yet is moved as a whole; the files of the others are linked, so nothing is copied
     # (but where a file system is mounted inside). What is there keeps its mode and its owner.
     export destination
+    find . -mindepth 1 -type d -exec sh -c '
+        for entry do
+            ! [ -L "$destination/$entry" ] && continue
+            printf "%s\n" "$destination/${entry#./} is a symlink there and a directory here: it is not followed" >&2
+            exit 1
+        done
+        ' amibake-merge {} +
     find . -mindepth 1 -type d ! -exec sh -c '[ -d "$destination/$1" ] && ! [ -L "$destination/$1" ]' amibake-merge {} \; \
         -prune ! -exec sh -c 'exec mv -T "$1" "$destination/$1"' amibake-merge {} \; -exec false {} +
     find . -mindepth 1 ! -type d -exec sh -c '

@@ -529,9 +529,12 @@ def test_a_symlink_in_the_place_of_a_directory_is_not_followed(
     (tmp_path / "elsewhere").mkdir()
     machine.upload("/srv/x").mkdir(parents=True)
     (machine.upload("/srv/x") / "a").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UploadFailed, match="mv: cannot overwrite non-directory"):
+    with pytest.raises(
+        UploadFailed, match=r": \S+/srv/x/a is a symlink there and a directory here: it is not followed$"
+    ):
         host.put(tree, "/srv/x")
     assert names(tmp_path / "elsewhere") == []
+    assert names(machine.upload("/srv/x")) == ["a"]  # nothing of the rest is there
 
 
 def test_a_path_with_braces(host: SSHHost, machine: LoopbackMachine, tree: Path) -> None:
