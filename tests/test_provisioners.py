@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from amibake import waiting
 from amibake.errors import ConnectionLost, InvalidOption, ScriptFailed, UploadFailed, WaitTimeout
 from amibake.events import Event, Output, Warned
 from amibake.host import Completed, Provisioner
 from amibake.provisioners import File, Shell
+from amibake.secret import Secret
 from amibake.ssh.connect import connect
 from amibake.ssh.host import SSHHost
 from amibake.ssh.keys import make_key_pair
@@ -377,6 +379,79 @@ def test_mistakes_of_shell(given: dict[str, Any], mistakes: list[str]) -> None:
     with pytest.raises(InvalidOption) as caught:
         Shell(**given).check()
     assert list(caught.value.mistakes) == [f"Shell: {mistake}" for mistake in mistakes]
+
+
+LONG = "x" * (128 << 10)
+
+
+@pytest.mark.parametrize(
+    ("given", "mistakes"),
+    [
+        ({"valid_exit_codes": 2}, ["valid_exit_codes: must be a list of exit statuses, not 2"]),
+        ({"valid_exit_codes": ["0", True]}, [f"valid_exit_codes: {x} is no exit status" for x in ("'0'", "True")]),
+        (
+            {"inline": [1, Secret("x"), "a\0"]},
+            [
+                "inline: line 1 is no text but 1",
+                "inline: line 2 is a Secret, which the builder gets by environment_vars only",
+                "inline: line 3 has a NUL",
+            ],
+        ),
+        ({"remote_file": ".."}, ["remote_file: '..' is a directory"]),
+        ({"remote_file": "a/b"}, ["remote_file: 'a/b' is a path; give remote_path"]),
+        ({"remote_path": "/tmp/"}, ["remote_path: '/tmp/' is a directory; the name of the script is to be in it"]),
+        ({"remote_path": "~"}, ["remote_path: '~' is a directory; the name of the script is to be in it"]),
+        ({"remote_folder": 5}, ["remote_folder: 5 is no text"]),
+        ({"remote_folder": None}, ["remote_folder: None is no text"]),
+        ({"execute_command": 5}, ["execute_command: 5 is no text"]),
+        ({"inline_shebang": "sh\0"}, ["inline_shebang: has a NUL"]),
+        ({"inline": None, "script": 5}, ["script: 5 is no path"]),
+        ({"inline": None, "scripts": [5]}, ["scripts: 5 is no path"]),
+        (
+            {"environment_vars": {5: "x", "A": "\0"}},
+            [
+                "environment_vars: 5 is no name of a variable",
+                "environment_vars: the value of A has a NUL",
+            ],
+        ),
+        (
+            {"env": {"A": LONG[2:], "B": LONG[3:]}},
+            [
+                "env: A is longer than Linux lets a variable be: 131073 bytes, 131072 at most (MAX_ARG_STRLEN)",
+            ],
+        ),
+        ({"sudo": "no"}, ["sudo: 'no' is neither True nor False"]),
+        ({"pause_after": "soon"}, ['pause_after: \'soon\' has to be seconds, or text such as "90s", "5m" or "1h30m"']),
+        ({"pause_after": -1}, ["pause_after: -1 is no number of seconds to wait"]),
+        ({"start_retry_timeout": "5m", "pause_after": "10s"}, []),
+        (
+            {"binary": 1, "remote_path": "", "sudo": LONG},
+            [
+                "remote_path: is empty",
+                f"sudo: '{LONG[:78]}… is neither True nor False",
+                "binary: 1 is neither True nor False",
+            ],
+        ),
+    ],
+)
+def test_every_mistake_of_kind_is_found_before_anything_is_launched(given: dict[str, Any], mistakes: list[str]) -> None:
+    shell = Shell(**{"inline": ["x"], **given})
+    assert str(shell).startswith("run ")
+    if not mistakes:
+        shell.check()
+        return
+    with pytest.raises(InvalidOption) as caught:
+        shell.check()
+    assert list(caught.value.mistakes) == [f"Shell: {mistake}" for mistake in mistakes]
+
+
+def test_the_pause_at_the_end_is_within_the_time_that_is_left(host: SSHHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(waiting.clock, "sleep", slept.append)
+    done(host, Shell(inline=["true"], remote_folder="s", pause_after="10s"))
+    done(host, Shell(inline=["true"], remote_folder="s", pause_after="1h", timeout=20))
+    assert slept[0] == 10
+    assert 0 < slept[1] <= 20
 
 
 def test_what_they_call_themselves() -> None:

@@ -6,8 +6,9 @@ import os
 import posixpath
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from amibake import waiting
 from amibake.errors import ConnectionLost, InvalidOption, ScriptFailed, UploadFailed, WaitTimeout
@@ -16,12 +17,18 @@ from amibake.host import Completed, Host
 from amibake.provisioners.common import Step
 from amibake.provisioners.file import File
 from amibake.provisioners.script import Script, script_of, template_mistakes
-from amibake.remote import mistakes_of_variables, program, relative_to_login, shown
+from amibake.provisioners.shell_options import (
+    Variables,
+    mistakes_in_variables,
+    mistakes_of_lines,
+    mistakes_of_paths,
+    mistakes_of_places,
+    variables_of,
+    wrong_kinds,
+)
+from amibake.remote import program, relative_to_login, shown
 from amibake.secret import Secret
 from amibake.waiting import Deadline
-
-Variables = Mapping[str, str | Secret] | Sequence[str]
-"""{"NAME": "value"} or ["NAME=value"]."""
 
 _REMOVE = 'rm -f "$1"'
 _FOLDER = "/tmp"  # noqa: S108 - Packer's default; the name in it is random and the mode 0700
@@ -48,6 +55,7 @@ class Shell(Step):
         scripts: Several of these, one after another; the first that fails is the last that runs.
         environment_vars: {"NAME": "value"} or ["NAME=value"], seen by the scripts; of any content, and in no process
             list and no file on the builder. A `Secret` among the values is hidden in all that the builder prints.
+            None may be longer than 128 KiB with its name, which is Linux's MAX_ARG_STRLEN; a `File` may.
             `AMIBAKE_BUILD` is the bake's id.
         env: The same; Packer's other name for it.
         sudo: Run them as root, by a sudo that asks for no password, with the same variables.
@@ -61,9 +69,9 @@ class Shell(Step):
         valid_exit_codes: The exit statuses that are no failure.
         expect_disconnect: The connection may end while they run, as by a reboot: then connect anew and go on. To wait
             for a reboot there is `Reboot`, which knows when it is over.
-        start_retry_timeout: For how many seconds it is tried again to send and start a script when the connection is
-            lost before it has started; and, with `expect_disconnect`, to get in again.
-        pause_after: Seconds to wait at the end.
+        start_retry_timeout: For how long it is tried again to send and start a script when the connection is lost
+            before it has started; and, with `expect_disconnect`, to get in again. In seconds or as in "5m".
+        pause_after: How long to wait at the end, in seconds or as in "10s"; within `timeout` and the time of the bake.
         use_env_var_file, env_var_format: Packer's ways to have the variables in a file or a command line: refused.
     """
 
@@ -82,23 +90,28 @@ class Shell(Step):
     binary: bool = False
     valid_exit_codes: Sequence[int] = (0,)
     expect_disconnect: bool = False
-    start_retry_timeout: float = 300.0
-    pause_after: float = 0.0
+    start_retry_timeout: float | str = 300.0
+    pause_after: float | str = 0.0
     use_env_var_file: bool = False
     env_var_format: str | None = None
 
     def __str__(self) -> str:
-        names = [posixpath.basename(os.fspath(path)) for path in self._paths()]
+        names = [posixpath.basename(str(path)) for path in self._paths()]
         return f"run {', '.join(map(shown, names)) or 'an inline script'}"
 
     def check(self) -> None:
         """Raises InvalidOption, with every mistake."""
+        wrong = wrong_kinds(vars(self))
+        # what is of a wrong kind is taken for not given, so that all the rest is looked at too
+        defaults: dict[str, Any] = {option.name: option.default for option in fields(self) if option.name in wrong}
+        sound = replace(self, **defaults)
         mistakes = [
-            *self._mistakes_of_scripts(),
-            *_mistakes_of_variables("environment_vars", self.environment_vars),
-            *_mistakes_of_variables("env", self.env),
-            *self._mistakes_of_places(),
-            *self._mistakes_of_running(),
+            *sound._mistakes_of_scripts(),  # noqa: SLF001 - one of our own
+            *mistakes_in_variables("environment_vars", self.environment_vars),
+            *mistakes_in_variables("env", self.env),
+            *mistakes_of_places(sound.remote_folder, sound.remote_file, sound.remote_path),
+            *sound._mistakes_of_running(),  # noqa: SLF001 - likewise
+            *(mistake for of_one in wrong.values() for mistake in of_one),
             *self.common_mistakes(),
         ]
         if mistakes:
@@ -119,8 +132,8 @@ class Shell(Step):
         host.conceal(value for value in self._variables().values() if isinstance(value, Secret))
         for script in self._contents():
             self._run(host, script)
-        if self.pause_after:
-            waiting.clock.sleep(self.pause_after)
+        if pause := min(waiting.seconds(self.pause_after), host.remaining()):
+            waiting.clock.sleep(pause)
 
     def _contents(self) -> list[Script]:
         if self.inline is not None:
@@ -139,7 +152,7 @@ class Shell(Step):
         # When this raises nothing is cleaned up: the builder is thrown away, and every second of it costs.
         done = self._start(host, script, path)
         if done is None:
-            host.limited(self.start_retry_timeout).reconnect()
+            host.limited(self._retried).reconnect()
         if not self.skip_clean:
             self._remove(host, path)
         if done is not None and done.status not in self.valid_exit_codes:
@@ -147,7 +160,7 @@ class Shell(Step):
 
     def _start(self, host: Host, script: Script, path: str) -> Completed | None:
         """Send and run it, again while that has not begun; None when the connection was lost meanwhile, as it may."""
-        deadline = Deadline(self.start_retry_timeout)
+        deadline = Deadline(self._retried)
 
         def attempt() -> Completed:
             _send(host, script, path)
@@ -170,7 +183,7 @@ class Shell(Step):
 
     def _remove(self, host: Host, path: str) -> None:
         removal = program("remove", _REMOVE, relative_to_login(path))
-        deadline = Deadline(self.start_retry_timeout)
+        deadline = Deadline(self._retried)
         removed = waiting.again(
             lambda: host.run(removal, capture=True, name=f"remove {shown(path)}"),
             after=lambda error: isinstance(error, ConnectionLost) and self.expect_disconnect,
@@ -180,8 +193,13 @@ class Shell(Step):
         if removed.status != 0:
             host.emit(Warned(f"{shown(path)} could not be removed: {removed.stderr.strip()}"))
 
+    @property
+    def _retried(self) -> float:
+        """The seconds of `start_retry_timeout`."""
+        return waiting.seconds(self.start_retry_timeout)
+
     def _variables(self) -> dict[str, str | Secret]:
-        return {**_variables(self.environment_vars), **self.env}
+        return {**variables_of(self.environment_vars), **self.env}
 
     def _environment(self, host: Host) -> dict[str, str | Secret]:
         build = host.data.get("BuildID")
@@ -197,12 +215,11 @@ class Shell(Step):
             yield f"give exactly one of inline, script and scripts, not {' and '.join(given) or 'none'}"
             return
         value = getattr(self, given[0])
-        if given[0] != "script" and (isinstance(value, str | bytes | Path) or not value):
-            yield f"{given[0]}: must be a list, and not empty"
-            return
+        mistakes = [*(mistakes_of_lines(value) if given[0] == "inline" else mistakes_of_paths(given[0], value))]
+        yield from mistakes
         if self.inline_shebang is not None and self.inline is None:
             yield "inline_shebang: is for inline only"
-        for path in self._paths():
+        for path in self._paths() if not mistakes else []:
             try:
                 _read(path)
             except InvalidOption as error:
@@ -219,21 +236,8 @@ class Shell(Step):
             has_variables = bool(self.environment_vars or self.env) and not self.sudo
             for mistake in template_mistakes(self.execute_command, has_variables=has_variables):
                 yield f"execute_command: {mistake}"
-        if not self.valid_exit_codes:
-            yield "valid_exit_codes: is empty, so nothing could succeed"
-        for name in ("start_retry_timeout", "pause_after"):
-            if getattr(self, name) < 0:
-                yield f"{name}: {getattr(self, name)} is no number of seconds to wait"
-
-    def _mistakes_of_places(self) -> Iterator[str]:
-        for name in ("remote_folder", "remote_file", "remote_path"):
-            value = getattr(self, name)
-            if value is not None and (not value or "\0" in value):
-                yield f"{name}: {'has a NUL' if value else 'is empty'}"
         if self.remote_path is not None and (self.remote_file is not None or self.remote_folder != _FOLDER):
             yield "remote_path: give either this or remote_folder and remote_file"
-        if self.remote_file is not None and "/" in self.remote_file:
-            yield f"remote_file: {shown(self.remote_file)} is a path; give remote_path"
 
 
 def _send(host: Host, script: Script, path: str) -> None:
@@ -251,26 +255,6 @@ def _read(path: str | Path) -> bytes:
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:
         raise InvalidOption(f"{path} can't be read: {getattr(error, 'strerror', error)}") from error
-
-
-def _variables(given: Variables) -> dict[str, str | Secret]:
-    if isinstance(given, Mapping):
-        return dict(given)
-    return {name: value for name, _, value in (entry.partition("=") for entry in given)}
-
-
-def _mistakes_of_variables(option: str, given: Variables) -> list[str]:
-    if isinstance(given, str) or not isinstance(given, Mapping if option == "env" else Mapping | Sequence):
-        either = "" if option == "env" else ' or a list of "NAME=value"'
-        return [f"{option}: must be a mapping{either}"]
-    mistakes: list[str] = []
-    if not isinstance(given, Mapping):
-        entries: Sequence[object] = given
-        if wrong := [number for number, entry in enumerate(entries, 1) if not isinstance(entry, str)]:
-            return [f"{option}: entry {number} is no text; a Secret goes into a mapping" for number in wrong]
-        bare = [number for number, entry in enumerate(given, 1) if "=" not in entry]
-        mistakes += [f"{option}: entry {number} has no =" for number in bare]
-    return mistakes + [f"{option}: {mistake}" for mistake in mistakes_of_variables(_variables(given))]
 
 
 def _failure(name: str, done: Completed) -> ScriptFailed:
