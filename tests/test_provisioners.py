@@ -19,6 +19,7 @@ from amibake.ssh.connect import connect
 from amibake.ssh.host import SSHHost
 from amibake.ssh.keys import make_key_pair
 from amibake.testing.behaviour import exits
+from amibake.testing.clock import FakeClock
 from amibake.testing.sshd import LoopbackMachine
 from amibake.waiting import Deadline
 
@@ -276,7 +277,68 @@ def test_a_script_that_takes_too_long(host: SSHHost, tmp_path: Path) -> None:
     assert caught.value.message == f"{script}: not ended after 0.3 s; it was killed"
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), WaitTimeout("too long"), ConnectionLost("lost")])
+def test_a_script_is_not_left_there_when_its_time_is_up(host: SSHHost, machine: LoopbackMachine) -> None:
+    with pytest.raises(WaitTimeout):
+        done(host, Shell(inline=["sleep 1000"], timeout=0.3, remote_folder="s"))
+    assert below(machine.root) == {}
+    with pytest.raises(WaitTimeout):
+        done(host, Shell(inline=["sleep 1000"], timeout=0.3, remote_folder="s", skip_clean=True))
+    assert len(below(machine.root)) == 1
+
+
+@pytest.fixture
+def cut(host: SSHHost, machine: LoopbackMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection is lost at the line "now"."""
+
+    def emit(event: Event) -> None:
+        if event == Output("stdout", "now"):
+            machine.drop()
+
+    monkeypatch.setattr(host, "_emits", emit)
+
+
+LEAVES = "setsid sh -c 'echo $$ >~/pid; echo now; exec sleep 1000 >/dev/null 2>&1' & wait"
+
+
+def is_alive(machine: LoopbackMachine) -> bool:
+    stat = Path("/proc") / (machine.home / "pid").read_text().strip() / "stat"
+    return stat.exists() and ") Z " not in stat.read_text()
+
+
+@pytest.mark.usefixtures("cut")
+def test_nothing_of_a_script_is_left_once_a_lost_connection_is_made_anew(
+    host: SSHHost, machine: LoopbackMachine
+) -> None:
+    with pytest.raises(ConnectionLost):
+        done(host, Shell(inline=[LEAVES], remote_folder="s"))
+    assert is_alive(machine)
+    assert len(below(machine.home / "s")) == 1
+    host.reconnect()
+    assert not is_alive(machine)
+    assert below(machine.home / "s") == {}
+
+
+@pytest.mark.usefixtures("cut")
+def test_what_goes_on_after_an_expected_disconnect_is_ended(host: SSHHost, machine: LoopbackMachine) -> None:
+    done(host, Shell(inline=[LEAVES], remote_folder="s", expect_disconnect=True))
+    assert not is_alive(machine)
+    assert below(machine.home / "s") == {}
+
+
+@pytest.mark.parametrize("name", ["TERM", "HUP"])
+def test_a_signal_is_no_disconnect(
+    host: SSHHost, machine: LoopbackMachine, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(waiting, "clock", FakeClock())
+    end = Shell(inline=[f"kill -{name} $$"], remote_folder="s", expect_disconnect=True)
+    with pytest.raises(ScriptFailed, match="was killed by a signal"):
+        done(host, end)
+    machine.behaviour.drop_instead = "amibake-alive"
+    done(host, end)
+    assert below(machine.root) == {}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), UploadFailed("no")])
 def test_nothing_more_is_run_on_a_builder_after_an_error(
     host: SSHHost, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:

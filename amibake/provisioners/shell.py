@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from amibake import waiting
 from amibake.errors import ConnectionLost, InvalidOption, ScriptFailed, UploadFailed, WaitTimeout
@@ -28,11 +28,24 @@ from amibake.provisioners.shell_options import (
 )
 from amibake.remote import program, relative_to_login, shown
 from amibake.secret import Secret
-from amibake.waiting import Deadline
+from amibake.waiting import Deadline, Pending
 
 _REMOVE = 'rm -f "$1"'
 _FOLDER = "/tmp"  # noqa: S108 - Packer's default; the name in it is random and the mode 0700
 _INLINE = "/bin/sh -e"
+
+
+_GOES_DOWN = 10.0
+"""Seconds within which the connection ends, of a machine whose going down has ended a script."""
+_LOOK = 5.0
+
+
+@runtime_checkable
+class _Discarding(Protocol):
+    """A host that can remove a file even when the time is up or the connection is lost."""
+
+    def discard(self, path: str) -> None:
+        """Remove it now, or once there is a connection again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +80,8 @@ class Shell(Step):
         skip_clean: Leave them there, in the image too; but /tmp/amibake-* goes in any case.
         binary: Send them as they are, where otherwise CRLF line ends become LF and a byte order mark goes.
         valid_exit_codes: The exit statuses that are no failure.
-        expect_disconnect: The connection may end while they run, as by a reboot: then connect anew and go on. To wait
-            for a reboot there is `Reboot`, which knows when it is over.
+        expect_disconnect: The connection may end while they run, as by a reboot: then connect anew, end what still runs
+            of the script, and go on. To wait for a reboot there is `Reboot`, which knows when it is over.
         start_retry_timeout: For how long it is tried again to send and start a script when the connection is lost
             before it has started; and, with `expect_disconnect`, to get in again. In seconds or as in "5m".
         pause_after: How long to wait at the end, in seconds or as in "10s"; within `timeout` and the time of the bake.
@@ -149,8 +162,13 @@ class Shell(Step):
     def _run(self, host: Host, script: Script) -> None:
         name = self.remote_file or f"amibake-{secrets.token_hex(6)}.sh"
         path = self.remote_path or posixpath.join(self.remote_folder, name)
-        # When this raises nothing is cleaned up: the builder is thrown away, and every second of it costs.
-        done = self._start(host, script, path)
+        try:
+            done = self._start(host, script, path)
+        except (ConnectionLost, ScriptFailed, WaitTimeout):
+            # it may be tried again or done without, and then the script is not to be in the image
+            if not self.skip_clean and isinstance(host, _Discarding):
+                host.discard(path)
+            raise
         if done is None:
             host.limited(self._retried).reconnect()
         if not self.skip_clean:
@@ -179,7 +197,7 @@ class Shell(Step):
                 return None
             raise
         # a machine that goes down ends what runs on it before it ends the connection
-        return None if self.expect_disconnect and done.signal in {"TERM", "HUP"} else done
+        return None if self.expect_disconnect and done.signal in {"TERM", "HUP"} and _goes_down(host) else done
 
     def _remove(self, host: Host, path: str) -> None:
         removal = program("remove", _REMOVE, relative_to_login(path))
@@ -248,6 +266,22 @@ def _send(host: Host, script: Script, path: str) -> None:
         if isinstance(error, ConnectionLost):
             error.started = False
         raise
+
+
+def _goes_down(host: Host) -> bool:
+    """Whether the connection ends soon."""
+
+    def look() -> bool | Pending:
+        try:
+            host.run(program("alive", ":"), capture=True, timeout=_LOOK, name="whether the builder goes down")
+        except ConnectionLost:
+            return True
+        return Pending("the builder is there")
+
+    try:
+        return waiting.wait_for("the end of the connection", look, deadline=Deadline(_GOES_DOWN), emit=host.emit)
+    except WaitTimeout:
+        return False
 
 
 def _read(path: str | Path) -> bytes:

@@ -15,7 +15,7 @@ from amibake.errors import AmibakeError, ConnectionLost, ScriptFailed, UploadFai
 from amibake.events import Emit, Event, Output, Warned
 from amibake.host import Completed
 from amibake.lines import Lines
-from amibake.remote import as_root, shortened, shown
+from amibake.remote import as_root, program, relative_to_login, shortened, shown
 from amibake.secret import Secret
 from amibake.ssh import killing
 from amibake.ssh.command import Chunk, Ended, Feed, Running, Stream, send_all
@@ -29,8 +29,19 @@ from amibake.waiting import Deadline
 
 _TAIL = 20
 
+_KILLED = "it was killed"
+_NOTHING = "nothing of it was found that could be killed"
+
+_REMOVE = 'rm -f "$1"'
+
 _KILLING = 90.0
 """Seconds for killing what has run out of time; it has a grace of some seconds."""
+
+_KILLING_SHORTLY = 15.0
+"""Likewise for what is captured: that is short questions, which are not to hold up anybody."""
+
+_DISCARDING = 5.0
+"""Seconds for removing a file of ours when the time is up already."""
 
 _HURRY = 2.0
 """Seconds for beginning to, when somebody is in a hurry."""
@@ -93,11 +104,22 @@ class SSHHost:
     def reconnect(self, *, timeout: float | None = None) -> None:
         """Connect anew, to the same machine with the same host key, within `timeout` seconds and `ssh_timeout`.
 
+        What ran when the connection was lost is killed then, unless its output was captured or the machine has been
+        restarted since: whatever is tried again never runs beside the first try.
+
         Raises SSHTimeout, AuthenticationFailed or HostKeyChanged.
         """
         self.close()
         within = self._deadline if timeout is None else Deadline(timeout, within=self._deadline)
         self._line.transport = self._line.reopen(within)
+        self._end_lost(within)
+        self._remove_left(within)
+
+    def discard(self, path: str) -> None:
+        """Remove a file that the user who logs in has left, also when the time is up: within 5 seconds or, when the
+        connection is lost, as soon as there is one again. That it can't be done is a warning."""
+        self._line.left.append(path)
+        self._remove_left()
 
     def remaining(self) -> float:
         """Seconds that are left to the bake, or to whatever else bounds this view."""
@@ -119,9 +141,10 @@ class SSHHost:
         Raises:
             ConnectionLost: the connection ended before the command did.
             WaitTimeout: it did not end within `timeout` seconds, or the bake's time is up. All that it had started has
-                been killed, or the message says what could not be; `tail` has its last lines.
+                been killed, or the message says what could not be; `tail` has its last lines. Killing may take 90
+                seconds beyond that time, but 15 with `capture`.
             ScriptFailed: the user can't become root.
-            InvalidOption: a name in `environment` is no variable's name, or a value has a NUL.
+            InvalidOption: a name in `environment` is no variable's name, or a value has a NUL or more than 128 KiB.
         """
         deadline = self._deadline if timeout is None else Deadline(timeout, within=self._deadline)
         self.conceal(value for value in (environment or {}).values() if isinstance(value, Secret))
@@ -138,12 +161,15 @@ class SSHHost:
             beginning.end()
             record.end()
             error.tail = tuple(record.tail)
-            error.message = f"{error.message}; {self._kill(f'{call.token} {beginning.pid}')}"
+            run = f"{call.token} {beginning.main}"
+            error.message = f"{error.message}; {self._kill(run, shortly=capture)}"
             raise
-        except ConnectionLost:
+        except ConnectionLost as error:
+            if error.started and not capture:
+                self._line.lost.append(f"{call.token} {beginning.main}")
             raise
         except BaseException:
-            self._begin_to_kill(f"{call.token} {beginning.pid}")
+            self._begin_to_kill(f"{call.token} {beginning.main}")
             raise
         tail = [*record.tail, *([f"killed by signal {ended.signal}"] if ended.signal else [])]
         said = record.text("stdout"), record.text("stderr")
@@ -190,7 +216,7 @@ class SSHHost:
                 replaced is as it was, except that a failure while merging may leave some entries merged.
             ConnectionLost, WaitTimeout: as `run`.
         """
-        download = Download(source, os.fspath(destination), sudo=sudo)
+        download = Download(source, os.fspath(destination), sudo=sudo, deadline=self._deadline)
         called = f"download {shown(source)} to {shown(os.fspath(destination))}"
         try:
             ended = self._execute(called, download.command, send_all(b""), download.add, self._deadline, patient=True)
@@ -250,37 +276,61 @@ class SSHHost:
             self._line.root = record.text("stdout").strip()
         return self._line.root
 
-    def _kill(self, run: str) -> str:
-        """Kill all that this run has started; what an error says of that."""
+    def _end_lost(self, within: Deadline) -> None:
+        while self._line.lost and within.remaining() > 0:
+            said = self._kill(self._line.lost.pop(), within=within)
+            if said not in (_KILLED, _NOTHING):
+                self._emit(Warned(f"what ran when the connection was lost may still run: {said}"))
+
+    def _remove_left(self, within: Deadline | None = None) -> None:
+        deadline = Deadline(_DISCARDING, within=within)
+        while self._line.left:
+            path, record = self._line.left[-1], _Captured(self._line.veil)
+            command = program("remove", _REMOVE, relative_to_login(path))
+            try:
+                ended = self._execute("remove", command, send_all(b""), record.add, deadline)
+            except AmibakeError:
+                return  # it stays noted
+            self._line.left.pop()
+            if ended.status != 0:
+                self._emit(Warned(f"{shown(path)} could not be removed: {_why(ended, record)}"))
+
+    def _kill(self, run: str, *, shortly: bool = False, within: Deadline | None = None) -> str:
+        """Kill all that this run has started; what an error says of that. When the connection is lost meanwhile it is
+        done after the next `reconnect`."""
         record = _Captured(self._line.veil)
         try:
-            deadline = Deadline(_KILLING)
-            command = self._kill_command(deadline)
+            deadline = Deadline(_KILLING_SHORTLY if shortly else _KILLING, within=within)
+            command = self._kill_command(deadline, killing.KILL_SHORTLY if shortly else killing.KILL)
             ended = self._execute("kill it", command, send_all(f"{run}\n".encode()), record.add, deadline)
         except AmibakeError as error:
+            if isinstance(error, ConnectionLost):
+                self._line.lost.append(run)
             return f"it could not be killed: {error.message}"
         if ended.status != 0:
             return f"it could not be killed: {_why(ended, record)}"
         left = record.text("stdout").split("\n")[:-1]
-        return f"what it started could not all be killed: {', '.join(left)}" if left else "it was killed"
+        if left == ["nothing"]:
+            return _NOTHING
+        return f"what it started could not all be killed: {', '.join(left)}" if left else _KILLED
 
     def _begin_to_kill(self, run: str) -> None:
         """Let the far side kill it on its own, without waiting for that: somebody is in a hurry."""
         with suppress(AmibakeError, *FOREIGN):
             deadline = Deadline(_HURRY)
-            command, feed = self._kill_command(deadline), send_all(f"{run}\n".encode())
+            command, feed = self._kill_command(deadline, killing.KILL), send_all(f"{run}\n".encode())
             running = Running(self._transport, command, feed, name="kill it", deadline=deadline)
             try:
                 running.sent.wait(_HURRY)
             finally:
                 running.close()
 
-    def _kill_command(self, deadline: Deadline) -> str:
+    def _kill_command(self, deadline: Deadline, kill: str) -> str:
         """As root, if the user may, since what it started may be root's."""
         try:
-            return as_root(killing.KILL) if self._becomes_root("kill it", deadline) == "sudo" else killing.KILL
+            return as_root(kill) if self._becomes_root("kill it", deadline) == "sudo" else kill
         except ScriptFailed:
-            return killing.KILL
+            return kill
 
     @property
     def _transport(self) -> ClientTransport:
@@ -297,13 +347,16 @@ class SSHHost:
 @dataclass
 class _Line:
     """What all views of one machine share: the connection, what earlier uploads left there (as root or not), how its
-    user becomes root once that is known, and what is hidden."""
+    user becomes root once that is known, what is hidden, the runs during which the connection was lost, and the files
+    that are to be removed."""
 
     transport: ClientTransport
     reopen: Callable[[Deadline], ClientTransport]
     stale: dict[bool, tuple[str, ...]] = field(default_factory=dict)
     root: str = ""
     veil: Veil = field(default_factory=Veil)
+    lost: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
 
 
 class _Captured:

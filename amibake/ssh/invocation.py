@@ -15,7 +15,19 @@ from amibake.secret import Secret, revealed
 from amibake.ssh.command import Chunk
 
 # `read` takes a pipe byte by byte, so what follows the marker is left for the command.
+#
+# What is said first is for killing it: the pid, when that was started (field 22 of proc_pid_stat(5)), its session, its
+# login as the audit numbers it, and the boot, without which no pid means anything.
 _RUN = """
+amibake_stat() {
+    [ "$#" -lt 20 ] || amibake_main="${20}:$4"
+}
+amibake_main=: amibake_line= amibake_login= amibake_boot=
+IFS= read -r amibake_line 2>/dev/null <"/proc/$$/stat"
+amibake_stat ${amibake_line##*) }
+read -r amibake_login 2>/dev/null </proc/self/sessionid
+read -r amibake_boot 2>/dev/null </proc/sys/kernel/random/boot_id
+amibake_main="$$:$amibake_main:$amibake_login:$amibake_boot"
 amibake_shell=${SHELL:-/bin/sh} amibake_exports= amibake_line=
 while [ -n "$2" ] && [ "$amibake_line" != "$2" ]; do
     amibake_exports="$amibake_exports$amibake_line
@@ -25,9 +37,12 @@ done
 eval "$amibake_exports"
 AMIBAKE_RUN=$1
 export AMIBAKE_RUN
-echo "$1 $$"
+echo "$1 $amibake_main"
 exec "$amibake_shell" -c "$3"
 """
+
+_LONGEST = 128 << 10
+"""Bytes that Linux allows one variable to have, with its name, the `=` and a NUL (MAX_ARG_STRLEN of execve(2))."""
 
 _MOST = 1 << 16
 """Bytes of output, of a login shell's start-up files, among which a run's first line is looked for."""
@@ -53,11 +68,12 @@ class Invocation:
 
 
 class Beginning:
-    """Takes the line out of the output with which a run begins, and has the `pid` that it says, or "" until then."""
+    """Takes the line out of the output with which a run begins, and has what that says of its first process as `main`:
+    "" until then."""
 
     def __init__(self, token: str, receive: Callable[[Chunk], None]) -> None:
-        self.pid = ""
-        self._line = re.compile(rb"%s (\d+)\n" % token.encode())
+        self.main = ""
+        self._line = re.compile(rb"%s (\d+(?::[-0-9a-f]*){4})\n" % token.encode())
         self._receive = receive
         self._held = b""
         self._over = False
@@ -69,7 +85,7 @@ class Beginning:
             return
         self._held += chunk.data
         if found := self._line.search(self._held):
-            self.pid = found[1].decode()
+            self.main = found[1].decode()
             self._held = self._held[: found.start()] + self._held[found.end() :]
         if found or len(self._held) > _MOST:
             self.end()
@@ -88,7 +104,7 @@ def invocation(
     """How to run this with this input and environment, in the login shell of the user or, by `sudo`, of root.
 
     Raises:
-        InvalidOption: a name in `environment` is no variable's name, or a value has a NUL.
+        InvalidOption: a name in `environment` is no variable's name, or a value has a NUL or more than 128 KiB.
     """
     token, marker = secrets.token_hex(16), ""
     if environment:
@@ -100,6 +116,10 @@ def invocation(
 
 def _exports(environment: Mapping[str, str | Secret]) -> bytes:
     mistakes = mistakes_of_variables(environment)
+    for name, value in environment.items():
+        size = len(f"{name}={revealed(value)}\0".encode("utf-8", "surrogateescape"))
+        if size > _LONGEST:
+            mistakes.append(f"{name} has {size} bytes, and Linux takes {_LONGEST} at most (MAX_ARG_STRLEN)")
     if mistakes:
         raise InvalidOption(*(f"environment: {mistake}" for mistake in mistakes))
     lines = (f"export {name}={shlex.quote(revealed(value))}\n" for name, value in environment.items())

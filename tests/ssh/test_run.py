@@ -14,7 +14,7 @@ import pytest
 
 from amibake import waiting
 from amibake.errors import ConnectionLost, InvalidOption, ScriptFailed, UploadFailed, WaitTimeout
-from amibake.events import Event, Output
+from amibake.events import Event, Output, Warned
 from amibake.remote import program
 from amibake.secret import Secret
 from amibake.ssh import command, dial, killing
@@ -222,6 +222,49 @@ def test_errors_show_what_the_caller_knows(host: SSHHost, command: str, name: st
     with pytest.raises(WaitTimeout) as caught:
         host.run(command, name=name, environment={"A": "s3cr3t"}, timeout=0.05)
     assert caught.value.message == f"{shown}: not ended after 0.05 s; it was killed"
+
+
+def test_a_value_longer_than_linux_takes_is_refused(host: SSHHost) -> None:
+    assert host.run("echo ${#A}", environment={"A": "x" * 131069}, capture=True).stdout == "131069\n"
+    with pytest.raises(InvalidOption, match=r"^environment: A has 131073 bytes, and Linux takes 131072 at most \(MAX_"):
+        host.run("true", environment={"A": "x" * 131070})
+
+
+def test_an_error_says_when_there_was_nothing_to_kill(
+    machine: LoopbackMachine, key: KeyPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock()
+    monkeypatch.setattr(waiting, "clock", clock)
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Output):
+            os.kill(int(event.line), signal.SIGKILL)
+            clock.sleep(3600)
+
+    with (
+        connect(machine.address, machine.port, username="admin", key=key, deadline=Deadline(3600), emit=listen) as host,
+        pytest.raises(WaitTimeout, match="; nothing of it was found that could be killed"),
+    ):
+        host.run("echo $$; exec sleep 1000")
+
+
+def test_a_lost_run_is_ended_when_connected_anew(machine: LoopbackMachine, key: KeyPair, events: list[Event]) -> None:
+    pids: list[str] = []
+
+    def listen(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Output):
+            pids.append(event.line)
+            machine.drop()
+
+    with connect(machine.address, machine.port, username="admin", key=key, deadline=Deadline(300), emit=listen) as host:
+        with pytest.raises(ConnectionLost):
+            host.run("setsid sh -c 'echo $$; exec sleep 1000 >/dev/null 2>&1' & wait")
+        stat = Path(f"/proc/{pids[0]}/stat")
+        assert stat.exists()
+        host.reconnect()
+        assert not stat.exists() or ") Z " in stat.read_text()
+    assert [event for event in events if isinstance(event, Warned)] == []
 
 
 def test_time_passes_while_a_command_says_nothing(host: SSHHost, monkeypatch: pytest.MonkeyPatch) -> None:
