@@ -17,7 +17,7 @@ from mypy_boto3_ec2 import EC2Client
 
 import amibake
 from amibake import waiting
-from amibake.events import Event, Output, to_logging
+from amibake.events import Event, Output, Warned, to_logging
 from amibake.sandbox import LocalCloud
 from amibake.ssh.connect import connect
 from amibake.ssh.host import SSHHost
@@ -250,6 +250,32 @@ def test_nothing_is_left_of_a_script_whose_time_is_up(bench: Bench, sudo: bool) 
     assert set(caught.value.tail) >= {"started"}
     assert bench.processes() == before
     bench.sh("systemctl stop other; pkill -x sleep", sudo=True)
+
+
+@pytest.mark.parametrize("sudo", [False, True])
+@pytest.mark.parametrize("expected", [False, True])
+def test_nothing_of_a_script_goes_on_when_its_connection_was_lost(bench: Bench, sudo: bool, expected: bool) -> None:
+    bench.run(inline=["nohup sleep 8888 >/dev/null 2>&1 &"])
+    before = bench.processes()
+    lines = [
+        "#!/bin/bash",
+        *(f"({line}) &" for line in HARD_TO_KILL.values()),
+        "sleep 1",
+        "setsid sh -c 'sleep 1; sudo -n kill -9 $(pgrep -f \"sshd: admin\")' >/dev/null 2>&1 &",
+        "trap '' HUP",
+        "wait",
+    ]
+    script: dict[str, Any] = {"inline": lines, "sudo": sudo, "remote_path": "/var/tmp/cut.sh"}
+    if expected:
+        bench.run(**script, expect_disconnect=True)
+    else:
+        with pytest.raises(amibake.ConnectionLost):
+            bench.run(**script)
+        bench.host.reconnect()
+    assert bench.processes() == before
+    assert bench.host.run("test -e /var/tmp/cut.sh").status == 1
+    assert not any(isinstance(event, Warned) for event in bench.events)
+    bench.sh("pkill -x sleep")
 
 
 def test_nothing_is_left_of_a_script_that_has_become_something_else(bench: Bench) -> None:
