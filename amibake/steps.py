@@ -5,13 +5,22 @@ These are attributes of `Step`, and of whatever else has one of these names.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Any
 
 from amibake import waiting
-from amibake.errors import AmibakeError, ConnectionLost, HostKeyChanged, InvalidOption, WaitTimeout
-from amibake.events import StepSkipped, Waiting
+from amibake.errors import (
+    AmibakeError,
+    AuthenticationFailed,
+    ConnectionLost,
+    HostKeyChanged,
+    InvalidOption,
+    SSHTimeout,
+    WaitTimeout,
+)
+from amibake.events import StepSkipped, Waiting, Warned
 from amibake.host import Host, Provisioner
 from amibake.ledger import Ledger
 
@@ -33,44 +42,47 @@ def perform(step: Provisioner, host: Host, ledger: Ledger) -> None:
 
     Raises:
         AmibakeError: what it raised the last time, unless it has `continue_on_error`; with several tries the message
-            says how many.
+            says how many. Where nobody gets in to the builder any more, no bake can go on.
     """
     name = called(step)
     why = _left_out(step, host)
     if why:
-        ledger.emit(StepSkipped(name, why))
+        host.emit(StepSkipped(name, why))
         return
     try:
         with ledger.step(name):
-            _pause(step, name, host, ledger)
-            _try(step, name, host, ledger)
-    except InvalidOption:
+            _pause(step, name, host)
+            _try(step, name, host)
+    except (InvalidOption, HostKeyChanged, SSHTimeout, AuthenticationFailed):
         raise
     except AmibakeError as error:
         if not getattr(step, "continue_on_error", False):
             raise
-        ledger.warn(f"{_said(name, error)}; the bake goes on without it")
+        _warn(host, f"{_said(name, error)}; the bake goes on without it")
         if isinstance(error, ConnectionLost):
             host.reconnect()
 
 
 def run_error_cleanup(steps: Iterable[Provisioner], host: Host, ledger: Ledger, seconds: float = 60.0) -> None:
-    """Run these after a failure, while the builder is still there; returns whatever happens.
+    """Run these after a failure, while the builder is still there and the error is being handled.
 
     Each is run whatever becomes of the others, for `seconds` at most where it has no `timeout` of its own. What they
     raise becomes a warning. None is run once the builder cannot be reached, the bake's time is up or a signal arrives.
+
+    Raises:
+        KeyboardInterrupt: it arrived meanwhile; it comes from the error that is being handled.
     """
-    left = list(steps)
+    left, first = list(steps), sys.exception()
     try:
         while left:
             why = _out_of_reach(host)
             if why:
-                ledger.warn(f"{why}; not run: {_names(left)}")
+                _warn(host, f"{why}; not run: {_names(left)}")
                 return
             _clean_up(left.pop(0), host, ledger, seconds)
-    except KeyboardInterrupt:
-        # What is under way ends the bake already, and says why.
-        ledger.warn(f"interrupted while cleaning up on the builder; not run: {_names(left) or 'nothing'}")
+    except KeyboardInterrupt as interrupt:
+        _warn(host, f"interrupted while cleaning up on the builder; not run: {_names(left) or 'nothing'}")
+        raise interrupt from first
 
 
 def _clean_up(step: Provisioner, host: Host, ledger: Ledger, seconds: float) -> None:
@@ -78,7 +90,12 @@ def _clean_up(step: Provisioner, host: Host, ledger: Ledger, seconds: float) -> 
         bounded = host if _seconds(step, "timeout") is not None else _limited(host, seconds)
         perform(step, bounded, ledger)
     except Exception as error:  # noqa: BLE001 - no error of theirs is to hide the first one
-        ledger.warn(_said(called(step), error))
+        _warn(host, _said(called(step), error))
+
+
+def _warn(host: Host, message: str) -> None:
+    """By way of the host, which knows what is to be hidden."""
+    host.emit(Warned(message))
 
 
 def _names(steps: Iterable[Provisioner]) -> str:
@@ -110,14 +127,14 @@ def _left_out(step: Provisioner, host: Host) -> str:
     return ""
 
 
-def _pause(step: Provisioner, name: str, host: Host, ledger: Ledger) -> None:
+def _pause(step: Provisioner, name: str, host: Host) -> None:
     pause = min(_seconds(step, "pause_before") or 0.0, host.remaining())
     if pause > 0:
-        ledger.emit(Waiting(f"the pause before {name}", f"{waiting.duration(pause)} to go", 0.0))
+        host.emit(Waiting(f"the pause before {name}", f"{waiting.duration(pause)} to go", 0.0))
         waiting.clock.sleep(pause)
 
 
-def _try(step: Provisioner, name: str, host: Host, ledger: Ledger) -> None:
+def _try(step: Provisioner, name: str, host: Host) -> None:
     times = 1 + (getattr(step, "max_retries", None) or 0)
     tries = 0
 
@@ -127,7 +144,7 @@ def _try(step: Provisioner, name: str, host: Host, ledger: Ledger) -> None:
         step.provision(_limited(host, _seconds(step, "timeout")))
 
     def failed(error: BaseException, number: int, pause: float) -> None:
-        ledger.warn(f"{_said(name, error)} (try {number} of {times}; again in {waiting.duration(pause)})")
+        _warn(host, f"{_said(name, error)} (try {number} of {times}; again in {waiting.duration(pause)})")
         if isinstance(error, ConnectionLost):
             host.reconnect()
 

@@ -238,3 +238,17 @@ def test_only_and_except_go_by_the_name_of_the_bake(place: Place) -> None:
     )
     ran = [ran.script.splitlines()[-1] for ran in place.machines.newest.ran[:-1]]
     assert ran == ["everywhere", "here"]
+
+
+def test_an_interrupt_while_cleaning_up_keeps_nothing(place: Place) -> None:
+    class Impatient:
+        def check(self) -> None: ...
+
+        def provision(self, _: Host) -> None:
+            raise KeyboardInterrupt
+
+    place.machines.behaviour.on("make it", exits(1))
+    with pytest.raises(KeyboardInterrupt) as caught:
+        bake(place, on_error="keep", error_cleanup_provisioners=[Impatient()])
+    assert isinstance(caught.value.__cause__, amibake.ScriptFailed)
+    assert temporary(place.session.client("ec2"), place.session.client("iam")) == set()

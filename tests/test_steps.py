@@ -13,6 +13,7 @@ import amibake
 from amibake import waiting
 from amibake.errors import (
     AmibakeError,
+    AuthenticationFailed,
     ConnectionLost,
     HostKeyChanged,
     InvalidOption,
@@ -40,7 +41,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 class Machine:
     """A host on which nothing is run. `answers` are raised, one at each `run`; where there is none it ends well."""
 
-    def __init__(self, clock: FakeClock, *, name: str = "web-eu", seconds: float = 3600) -> None:
+    def __init__(
+        self, clock: FakeClock, *, name: str = "web-eu", seconds: float = 3600, emit: Callable[[Event], None] = print
+    ) -> None:
         self._clock = clock
         self._until = clock.now() + seconds
         self.data: Mapping[str, str] = {"BuildName": name} if name else {}
@@ -49,7 +52,7 @@ class Machine:
         self.on_reconnect: Exception | None = None
         self.reconnects: list[float | None] = []
         self.limit: float | None = None
-        self.emit = print
+        self.emit = emit
 
     def conceal(self, values: object) -> None: ...
 
@@ -72,14 +75,14 @@ class Machine:
         return max(0.0, self._until - self._clock.now())
 
     def limited(self, seconds: float) -> Host:
-        limited = Machine(self._clock, seconds=seconds)
+        limited = Machine(self._clock, seconds=seconds, emit=self.emit)
         limited.limit = seconds
         return limited
 
 
 @pytest.fixture
-def machine(clock: FakeClock) -> Machine:
-    return Machine(clock)
+def machine(clock: FakeClock, ledger: Ledger) -> Machine:
+    return Machine(clock, emit=ledger.emit)
 
 
 @pytest.fixture
@@ -128,7 +131,7 @@ def test_a_step_is_done_in_the_bakes_that_it_names(
     clock: FakeClock, ledger: Ledger, events: list[Event], options: Any, name: str, done: bool
 ) -> None:
     made = step(name="install", **options)
-    perform(made, Machine(clock, name=name), ledger)
+    perform(made, Machine(clock, name=name, emit=ledger.emit), ledger)
     assert bool(made.tries) is done
     assert ("install" in ledger.timings) is done
     skipped = [event for event in events if isinstance(event, StepSkipped)]
@@ -210,8 +213,33 @@ def test_a_step_may_fail_where_the_bake_goes_on(machine: Machine, ledger: Ledger
     assert machine.reconnects == []
     perform(step(ConnectionLost("lost"), continue_on_error=True), machine, ledger)
     assert machine.reconnects == [None]
-    with pytest.raises(InvalidOption):
-        perform(step(InvalidOption("wrong"), continue_on_error=True), machine, ledger)
+
+
+@pytest.mark.parametrize(
+    "error", [InvalidOption("wrong"), HostKeyChanged("another"), SSHTimeout("gone"), AuthenticationFailed("no")]
+)
+def test_no_bake_goes_on_that_is_wrong_or_locked_out(machine: Machine, ledger: Ledger, error: AmibakeError) -> None:
+    with pytest.raises(type(error)):
+        perform(step(error, continue_on_error=True), machine, ledger)
+    assert ledger.warnings == []
+
+
+def test_warnings_hide_what_the_builders_host_hides(place: Place) -> None:
+    class Download:
+        max_retries = 1
+        tries = 0
+
+        def check(self) -> None: ...
+
+        def provision(self, host: Host) -> None:
+            host.conceal([amibake.Secret("s3cr3t-word")])
+            self.tries += 1
+            if self.tries == 1:
+                raise ScriptFailed("no s3cr3t-word", status=1)
+
+    builder = amibake.Builder(ami_name="web", source_ami=place.source_ami, instance_type="t3.micro")
+    image = amibake.bake(builder, [Download()], session=place.session)
+    assert image.warnings == ("Download: no *** (try 1 of 2; again in 1 s)",)
 
 
 def test_a_duration_that_is_none_is_said_of_foreign_steps_too(machine: Machine, ledger: Ledger) -> None:
@@ -300,15 +328,24 @@ def test_nothing_is_run_on_a_machine_that_is_out_of_reach(clock: FakeClock, mach
     run_error_cleanup(made, machine, ledger)
     assert [len(one.tries) for one in made] == [1, 0, 0]
     assert ledger.warnings == ["the builder can't be reached: nobody there; not run: two, three"]
-    late = Machine(clock, seconds=0)
+    late = Machine(clock, seconds=0, emit=ledger.emit)
     run_error_cleanup(made[1:], late, ledger)
     assert ledger.warnings[1:] == ["the bake's time is up; not run: two, three"]
     assert made[1].tries == []
 
 
-def test_an_interrupt_ends_cleaning_up(machine: Machine, ledger: Ledger) -> None:
-    made = [step(Interrupted(2), name="one"), step(name="two")]
-    run_error_cleanup(made, machine, ledger)
+def test_an_interrupt_ends_cleaning_up_and_goes_on(machine: Machine, ledger: Ledger) -> None:
+    made, first = [step(Interrupted(2), name="one"), step(name="two")], ScriptFailed("no", status=1)
+
+    def fail_and_clean_up() -> None:
+        try:
+            raise first
+        except ScriptFailed:
+            run_error_cleanup(made, machine, ledger)
+
+    with pytest.raises(Interrupted) as caught:
+        fail_and_clean_up()
+    assert (caught.value.exit_code, caught.value.__cause__) == (130, first)
     assert made[1].tries == []
     assert ledger.warnings == ["interrupted while cleaning up on the builder; not run: two"]
 
