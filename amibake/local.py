@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import selectors
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from typing import IO, Literal
 from amibake import waiting
 from amibake.errors import AmibakeError, WaitTimeout
 from amibake.lines import Lines
+from amibake.veil import Veil
 from amibake.waiting import Deadline
 
 _TAIL = 20
@@ -25,6 +27,9 @@ _STOP_WITHIN = 3.0
 """Seconds between SIGTERM and SIGKILL."""
 _GRACE = 1.0
 """Seconds for which output is still awaited once the program has ended, while a child of its holds the stream open."""
+
+_MARK = "AMIBAKE_RUN"
+"""What in the environment of a program tells it, and whatever it starts, from all others."""
 
 _STREAMS: tuple[Literal["stdout"], Literal["stderr"]] = ("stdout", "stderr")
 
@@ -44,9 +49,11 @@ def run(
     environment: Mapping[str, str],
     directory: Path | None,
     deadline: Deadline,
-    tell: Callable[[Literal["stdout", "stderr"], str], str],
+    tell: Callable[[Literal["stdout", "stderr"], str], object],
+    veil: Veil | None = None,
 ) -> Ended:
-    """Run it, with nothing to read, in a process group of its own; the group ends with a timeout or an interrupt.
+    """Run it, with nothing to read, in a process group of its own; the group ends with a timeout or an interrupt. On
+    Linux so does what it has started in other groups, but for what has cleared its environment or is somebody else's.
 
     Args:
         words: The program and its arguments.
@@ -54,14 +61,21 @@ def run(
         environment: All of its environment.
         directory: Where it starts; None is where we are.
         deadline: When it has to have ended.
-        tell: Gets each line as it comes, and answers with what of it may be kept.
+        tell: Gets each line as it comes.
+        veil: What is hidden in the lines.
 
     Raises:
         AmibakeError: it can't be started.
         WaitTimeout: it had not ended in time.
     """
     with _started(words, name, environment, directory) as process, selectors.DefaultSelector() as selector:
-        cut, tail = {stream: Lines() for stream in _STREAMS}, deque[str](maxlen=_TAIL)
+        cut, tail = {stream: Lines(veil) for stream in _STREAMS}, deque[str](maxlen=_TAIL)
+
+        def take(stream: Literal["stdout", "stderr"], data: bytes, *, final: bool) -> None:
+            for line in cut[stream].feed(data, final=final):
+                tail.append(line)
+                tell(stream, line)
+
         for stream in _STREAMS:
             selector.register(_pipe(process, stream), selectors.EVENT_READ, stream)
         last: Deadline | None = None
@@ -69,13 +83,13 @@ def run(
             _in_time(name, deadline)
             for key, _ in _ready(selector):
                 data = os.read(key.fd, _CHUNK)
-                tail.extend(tell(key.data, line) for line in cut[key.data].feed(data, final=not data))
+                take(key.data, data, final=not data)
                 if not data:
                     selector.unregister(key.fileobj)
             if last is None and process.poll() is not None:
                 last = Deadline(_GRACE)
-        for stream, lines in cut.items():
-            tail.extend(tell(stream, line) for line in lines.feed(b"", final=True))
+        for stream in _STREAMS:
+            take(stream, b"", final=True)
         while process.poll() is None:
             _in_time(name, deadline)
             _wait(process, _TICK)
@@ -86,11 +100,12 @@ def run(
 def _started(
     words: Sequence[str], name: str, environment: Mapping[str, str], directory: Path | None
 ) -> Iterator[subprocess.Popen[bytes]]:
+    mark = secrets.token_hex(16)
     try:
         process = subprocess.Popen(
             words,
             cwd=directory,
-            env=environment,
+            env={**environment, _MARK: mark},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -102,21 +117,35 @@ def _started(
     try:
         yield process
     except BaseException:
-        _end_group(process)
+        _end(process, mark)
         raise
     finally:
         for stream in _STREAMS:
             _pipe(process, stream).close()
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End it with all of its group: children of its that ignore SIGTERM too, and those that outlive it."""
+def _end(process: subprocess.Popen[bytes], mark: str) -> None:
+    """End it with all of its group, and all others that it has started: those that ignore SIGTERM too, and those that
+    outlive it."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)
+        for stray in _marked(mark):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(stray, number)
         until = Deadline(_STOP_WITHIN)
-        while _group_lives(process) and until.remaining() > 0:
+        while (_group_lives(process) or _marked(mark)) and until.remaining() > 0:
             _wait(process, _TICK)
+
+
+def _marked(mark: str) -> list[int]:
+    """The processes that have the mark in their environment, where the system says so: Linux does, of our own."""
+    entry, found = f"{_MARK}={mark}".encode(), list[int]()
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if entry in (place / "environ").read_bytes().split(b"\0"):
+                found.append(int(place.name))
+    return found
 
 
 def _group_lives(process: subprocess.Popen[bytes]) -> bool:

@@ -8,7 +8,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from amibake.events import Output, StepSkipped
 from amibake.host import Host
 from amibake.provisioners.common import Step, is_list_of_texts
 from amibake.remote import mistakes_of_variables, shortened
+from amibake.veil import Veil
 from amibake.waiting import Deadline
 
 _WAYS = ("command", "inline", "script", "scripts")
@@ -34,7 +35,8 @@ class ShellLocal(Step):
     """Run something on this machine, not on the builder; give exactly one of `command`, `inline`, `script`, `scripts`.
 
     Its output arrives line by line as `Output` events; its standard input is empty. When its time is up, or the bake is
-    interrupted, it ends with all that it has started.
+    interrupted, it ends with all that it has started; of that, what has left its process group ends on Linux only, and
+    neither what runs as another user nor what has cleared its environment.
 
     In its environment, besides our own, is what is known of the builder, `host.data`: `AMIBAKE_ID`, `AMIBAKE_HOST`,
     `AMIBAKE_PORT`, `AMIBAKE_USER`, `AMIBAKE_SOURCE_AMI`, `AMIBAKE_SOURCE_AMI_NAME`, `AMIBAKE_BUILD_REGION`,
@@ -98,15 +100,14 @@ class ShellLocal(Step):
 
     def _run(self, host: Host, name: str, words: Sequence[str], deadline: Deadline) -> None:
         variables, secrets = _revealed(self.environment_vars)
-        hide = _hiding(secrets)
+        veil = Veil()
+        veil.add(secrets)
         conceal: Any = getattr(host, "conceal", None)
         if secrets and conceal is not None:
             conceal(secrets)  # what it prints may end up on the builder, and come back from there
 
-        def tell(stream: Literal["stdout", "stderr"], line: str) -> str:
-            shown = hide(line)
-            host.emit(Output(stream, shown))
-            return shown
+        def tell(stream: Literal["stdout", "stderr"], line: str) -> None:
+            host.emit(Output(stream, line))
 
         ended = local.run(
             words,
@@ -115,6 +116,7 @@ class ShellLocal(Step):
             directory=self._directory(),
             deadline=deadline,
             tell=tell,
+            veil=veil,
         )
         if ended.status not in self.valid_exit_codes:
             how = f"exited with status {ended.status}" if ended.status >= 0 else f"was killed by signal {-ended.status}"
@@ -202,15 +204,6 @@ def _revealed(given: Mapping[str, Any] | Sequence[str]) -> tuple[dict[str, str],
         return {name: value for name, _, value in (entry.partition("=") for entry in given)}, []
     secrets = {name: value.reveal() for name, value in given.items() if hasattr(value, "reveal")}
     return {**given, **secrets}, list(secrets.values())
-
-
-def _hiding(secrets: Sequence[str]) -> Callable[[str], str]:
-    """A function that replaces these, and each of their lines."""
-    hidden = {part for secret in secrets for part in (secret, *secret.splitlines()) if part.strip()}
-    if not hidden:
-        return lambda line: line
-    pattern = re.compile("|".join(re.escape(part) for part in sorted(hidden, key=len, reverse=True)))
-    return lambda line: pattern.sub("***", line)
 
 
 def _interpreter(script: Path) -> list[str]:

@@ -210,8 +210,27 @@ def test_secrets_reach_it_and_are_not_told(machine: Machine) -> None:
         run(machine, inline=['echo "<$TOKEN> $PLAIN"', "test ${#TOKEN} = 13", "exit 9"], **step)
     assert caught.value.status == 9
     assert concealed == ["s3cr3t\nsecond", ""]
-    assert caught.value.tail == ("<***", "***> p")
+    assert caught.value.tail == ("<***> p",)
     assert "s3cr3t" not in repr(machine.events) + repr(ShellLocal(["env"], **step))
+
+
+def test_a_secret_is_hidden_where_a_long_line_is_cut_and_in_other_forms_of_it(machine: Machine) -> None:
+    secret: dict[str, Any] = {"environment_vars": {"TOKEN": Secret("hunter2-hunter2")}}
+    with pytest.raises(ScriptFailed) as caught:
+        run(machine, inline=['printf "%065530d%s\\n" 0 "$TOKEN"', 'printf %s "$TOKEN" | base64', "exit 9"], **secret)
+    assert machine.printed() == ["0" * 65530 + "***", "***"]
+    assert caught.value.tail == tuple(machine.printed())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of a process what it was started with")
+def test_what_is_in_a_session_of_its_own_ends_too(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "_STOP_WITHIN", 0.3)
+    far = f"trap '' TERM; echo $$ >{tmp_path}/pid; while :; do sleep 100; done"
+    with pytest.raises(WaitTimeout):
+        run(machine, inline=[f"setsid sh -c {shlex.quote(far)} & wait"], timeout=0.5)
+    assert not lives(int((tmp_path / "pid").read_text()))
 
 
 def test_what_can_not_be_started(machine: Machine, tmp_path: Path) -> None:
