@@ -6,7 +6,9 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import fields, replace
+from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -47,7 +49,9 @@ class Veil:
         return replace(event, **hidden) if hidden != values else event
 
     def over_error(self, error: BaseException) -> None:
-        """Hide it in an exception: its arguments and its attributes, and those of what it came from."""
+        """Hide it in an exception: its arguments and its attributes, and those of what it came from or is made of.
+
+        Never raises. The message of an ExceptionGroup can't be changed, nor can objects with a text of their own."""
         seen: set[int] = set()
         left: list[BaseException | None] = [error] if self.forms else []
         while left:
@@ -55,17 +59,45 @@ class Veil:
             if one is None or id(one) in seen:
                 continue
             seen.add(id(one))
-            one.args = self._over_value(one.args)
-            for name, value in list(vars(one).items()):
-                setattr(one, name, self._over_value(value))
-            left += [one.__cause__, one.__context__]
+            left += [one.__cause__, one.__context__, *(each for each in one.args if isinstance(each, BaseException))]
+            left += one.exceptions if isinstance(one, BaseExceptionGroup) else ()
+            self._over_parts(one)
+            with suppress(Exception):  # somebody else's __str__
+                said = str(one)
+                if self.over(said) != said:
+                    object.__setattr__(one, "args", (self.over(said),))
+
+    def _over_parts(self, error: BaseException) -> None:
+        with suppress(Exception):
+            object.__setattr__(error, "args", self._over_value(error.args))  # some refuse by setattr
+        for name, value in list(vars(error).items()):
+            with suppress(Exception):
+                vars(error)[name] = self._over_value(value)
+        for name in _slots(type(error)):
+            with suppress(Exception):
+                value = getattr(error, name)
+                hidden = self._over_value(value)
+                if hidden is not value and hidden != value:
+                    object.__setattr__(error, name, hidden)
 
     def _over_value(self, value: Any) -> Any:
         if isinstance(value, str):
             return self.over(value)
-        if type(value) in (tuple, list):
+        if isinstance(value, bytes | bytearray):
+            return type(value)(self.over(value.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape"))
+        if type(value) in (tuple, list, set, frozenset):
             return type(value)(self._over_value(one) for one in value)
+        if type(value) is dict:
+            return {self._over_value(key): self._over_value(one) for key, one in value.items()}
         return value
+
+
+def _slots(kind: type) -> Iterator[str]:
+    """Attributes that are in no `vars`: of built-in exceptions, and of `__slots__`."""
+    for base in kind.__mro__:
+        for name, found in vars(base).items():
+            if isinstance(found, MemberDescriptorType | GetSetDescriptorType) and not name.startswith("__"):
+                yield name
 
 
 class VeiledStream:
