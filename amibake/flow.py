@@ -27,6 +27,7 @@ from amibake.interrupts import interruptible
 from amibake.keeping import check_resumable, keeping, keeping_mistakes, key_of
 from amibake.ledger import Ledger
 from amibake.login import Launched, logged_in, login_mistakes, route_to, seen_from, temporary_key
+from amibake.provisioners.common import mistakes_of_common_options
 from amibake.seal import seal
 from amibake.steps import perform, run_error_cleanup
 
@@ -179,10 +180,16 @@ def checked(provisioners: Iterable[Provisioner], kind: str = "provisioner") -> t
             name = getattr(step, "__name__", type(step).__name__)
             mistakes.append(f"{kind} {number}: {name} is not one; it has to be an object with check() and provision()")
             continue
+        kind_of_it = type(step).__name__
+        found = list[str]()
         try:
             step.check()
         except InvalidOption as error:
-            mistakes.extend(error.mistakes)
+            found += error.mistakes
+        except (TypeError, ValueError) as error:  # what it says may show a secret
+            found.append(f"{kind_of_it}: its check() raised {type(error).__name__}")
+        found += (f"{kind_of_it}: {mistake}" for mistake in mistakes_of_common_options(step))
+        mistakes += dict.fromkeys(found)  # a step of our own has looked at these already
     return steps, mistakes
 
 

@@ -22,6 +22,7 @@ from amibake.errors import (
     WaitTimeout,
 )
 from amibake.events import Event, StepFinished, StepSkipped, StepStarted, Waiting, Warned
+from amibake.flow import checked
 from amibake.host import Completed, Host
 from amibake.interrupts import Interrupted
 from amibake.ledger import Ledger
@@ -297,6 +298,32 @@ def test_mistakes_of_what_all_have(given: dict[str, Any], mistakes: list[str]) -
         with pytest.raises(InvalidOption) as caught:
             Reboot(**given).check()
         assert list(caught.value.mistakes) == [f"Reboot: {mistake}" for mistake in mistakes]
+
+
+def test_a_step_of_the_users_own_is_checked_for_what_all_have_and_no_mistake_hides_another() -> None:
+    def broken() -> None:
+        raise ValueError("s3cr3t")
+
+    steps = [
+        step(pause_before="soon", max_retries="3", only="web-*", timeout=None, except_=None),
+        SimpleNamespace(check=broken, provision=print, timeout=0),
+        Reboot(sudo="no", timeout="soon"),  # type: ignore[arg-type]
+        amibake.Breakpoint(disable="yes", timeout=10**400),  # type: ignore[arg-type]
+    ]
+    found, mistakes = checked(steps)
+    assert found == steps
+    duration = 'has to be seconds, or text such as "90s", "5m" or "1h30m"'
+    assert mistakes[:7] == [
+        f"SimpleNamespace: pause_before: 'soon' {duration}",
+        "SimpleNamespace: max_retries: '3' is no number of further tries",
+        "SimpleNamespace: only: must be a list of names or patterns",
+        "SimpleNamespace: its check() raised ValueError",
+        "SimpleNamespace: timeout: 0 is no number of seconds to wait",
+        f"Reboot: timeout: 'soon' {duration}",
+        "Reboot: sudo: 'no' is neither True nor False",
+    ]
+    assert "Breakpoint: disable: 'yes' is neither True nor False" in mistakes[7:]
+    assert checked([step(name="x", timeout="5m", only=("web-*",), max_retries=None)])[1] == []
 
 
 def test_the_limit_is_the_timeout_in_seconds() -> None:

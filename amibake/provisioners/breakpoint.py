@@ -14,7 +14,7 @@ from amibake import waiting
 from amibake.errors import ConnectionLost, InvalidOption, WaitTimeout
 from amibake.events import Waiting
 from amibake.host import Host
-from amibake.provisioners.common import Step
+from amibake.provisioners.common import Step, mistakes_of_switch
 
 TERMINAL = "/dev/tty"
 
@@ -43,7 +43,7 @@ class Breakpoint(Step):
 
     def check(self) -> None:
         """Raises InvalidOption, with every mistake."""
-        mistakes = list(self.common_mistakes())
+        mistakes = [*self.common_mistakes(), *mistakes_of_switch("disable", self.disable)]
         if not isinstance(self.note, str):
             mistakes.append("note: has to be a text")
         if not self.disable:

@@ -1,10 +1,10 @@
-"""What all of our provisioners can be told."""
+"""What all provisioners can be told."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from amibake import waiting
@@ -56,8 +56,22 @@ class Step:
                 yield f"{option}: must be a list of names or patterns"
         if self.only and self.except_:
             yield "give only or except_, not both"
-        if not isinstance(self.continue_on_error, bool):
-            yield f"continue_on_error: {self.continue_on_error!r} is neither True nor False"
+        yield from mistakes_of_switch("continue_on_error", self.continue_on_error)
+
+
+def mistakes_of_common_options(step: object) -> Iterator[str]:
+    """What is wrong with those of any provisioner; one that is not ours may lack them, and None counts as that."""
+    if isinstance(step, Step):
+        yield from step.common_mistakes()
+    else:
+        given = {option.name: getattr(step, option.name, None) for option in fields(Step)}
+        yield from Step(**{name: value for name, value in given.items() if value is not None}).common_mistakes()
+
+
+def mistakes_of_switch(option: str, given: object) -> Iterator[str]:
+    """What is wrong with an option that is True or False."""
+    if not isinstance(given, bool):
+        yield f"{option}: {given!r} is neither True nor False"
 
 
 def is_text(given: object) -> bool:
@@ -79,7 +93,7 @@ def _is_count(given: object) -> bool:
 def _mistakes_of_seconds(option: str, given: Any, *, zero: bool) -> Iterator[str]:
     try:
         found = waiting.seconds(given)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         yield f'{option}: {given!r} has to be seconds, or text such as "90s", "5m" or "1h30m"'
         return
     if not math.isfinite(found) or found < 0 or (found == 0 and not zero):

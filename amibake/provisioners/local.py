@@ -8,7 +8,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +67,7 @@ class ShellLocal(Step):
     only_on: Sequence[str] = field(default=(), kw_only=True)
 
     def __str__(self) -> str:
-        if self.command is not None:
+        if self.command is not None and _texts(self.command):
             return f"run {shortened(shlex.join(self.command[:1]))} here"
         return f"run {', '.join(path.name for path in self._paths()) or 'an inline script'} here"
 
@@ -134,8 +134,8 @@ class ShellLocal(Step):
         return words
 
     def _paths(self) -> list[Path]:
-        given = self.scripts if self.scripts is not None else [self.script] if self.script is not None else []
-        return [Path(path) for path in given]
+        given = self.scripts if isinstance(self.scripts, Sequence) else [self.script]
+        return [Path(path) for path in given if isinstance(path, str | os.PathLike)]
 
     def _directory(self) -> Path | None:
         return None if self.working_directory is None else Path(self.working_directory)
@@ -147,50 +147,77 @@ class ShellLocal(Step):
             return
         (way,) = given
         value = getattr(self, way)
-        if way in ("command", "inline") and not (isinstance(value, Sequence) and value and is_list_of_texts(value[:1])):
-            yield f"{way}: must be a list of texts, and not empty"
-        elif way == "scripts" and (isinstance(value, str | bytes | Path) or not value):
+        if way in ("command", "inline"):
+            if not (_texts(value) and value and value[0]):
+                yield f"{way}: must be a list of texts, and not empty"
+            elif any("\0" in text for text in value):
+                yield f"{way}: has a NUL"
+            elif way == "command":
+                yield from self._mistakes_of_program("command", value[0])
+            return
+        if way == "scripts" and (isinstance(value, str | bytes) or not isinstance(value, Sequence) or not value):
             yield "scripts: must be a list, and not empty"
-        elif way == "command":
-            yield from self._mistakes_of_program("command", value[0])
-        else:
-            yield from (f"{way}: {path} can't be read" for path in self._paths() if not _readable(path))
+            return
+        if not all(isinstance(path, str | os.PathLike) for path in ([value] if way == "script" else value)):
+            yield f"{way}: has what is no path"
+        yield from (f"{way}: {path} can't be read" for path in self._paths() if not _readable(path))
 
     def _mistakes_of_program(self, option: str, program: str) -> Iterator[str]:
         if "/" in program:
             # one that is relative starts from where it will run
-            found = shutil.which(str(Path(self.working_directory or ".", program).absolute()))
+            start = self.working_directory if isinstance(self.working_directory, str | os.PathLike) else "."
+            found = shutil.which(str(Path(start, program).absolute()))
         else:
-            variables, _ = _revealed(self.environment_vars)
-            found = shutil.which(program, path=variables.get("PATH"))
+            path = None if list(self._mistakes_of_variables()) else _revealed(self.environment_vars)[0].get("PATH")
+            found = shutil.which(program, path=path)
         if found is None:
             yield f"{option}: there is no program {program} here"
 
     def _mistakes_of_variables(self) -> Iterator[str]:
-        given = self.environment_vars
-        if isinstance(given, str):
+        given: Any = self.environment_vars
+        if not (all(isinstance(name, str) for name in given) if isinstance(given, Mapping) else _texts(given)):
             yield 'environment_vars: must be a mapping or a list of "NAME=value"'
             return
         if not isinstance(given, Mapping):
             yield from (f"environment_vars: entry {n} has no =" for n, one in enumerate(given, 1) if "=" not in one)
         yield from (f"environment_vars: {mistake}" for mistake in mistakes_of_variables(_revealed(given)[0]))
 
+    def _mistakes_of_execute_command(self) -> Iterator[str]:
+        if self.execute_command is None:
+            return
+        if not is_list_of_texts(self.execute_command) or not self.execute_command:
+            yield "execute_command: must be a list: a program and its arguments"
+        elif self.command is not None:
+            yield "execute_command: is for scripts; command is run as it is"
+        elif not any(_SCRIPT.search(word) for word in self.execute_command):
+            yield "execute_command: has no {{.Script}}, so the script would not be run"
+        elif not _SCRIPT.search(self.execute_command[0]):
+            yield from self._mistakes_of_program("execute_command", self.execute_command[0])
+
     def _mistakes_of_the_rest(self) -> Iterator[str]:
-        if self.execute_command is not None:
-            if not is_list_of_texts(self.execute_command) or not self.execute_command:
-                yield "execute_command: must be a list: a program and its arguments"
-            elif self.command is not None:
-                yield "execute_command: is for scripts; command is run as it is"
-            elif not any(_SCRIPT.search(word) for word in self.execute_command):
-                yield "execute_command: has no {{.Script}}, so the script would not be run"
-            elif not _SCRIPT.search(self.execute_command[0]):
-                yield from self._mistakes_of_program("execute_command", self.execute_command[0])
-        if not self.valid_exit_codes:
+        yield from self._mistakes_of_execute_command()
+        codes: Any = self.valid_exit_codes
+        place: Any = self.working_directory
+        if isinstance(codes, str | bytes) or not isinstance(codes, Collection) or not all(map(_is_status, codes)):
+            yield "valid_exit_codes: must be a list of numbers from 0 to 255"
+        elif not codes:
             yield "valid_exit_codes: is empty, so nothing could succeed"
-        if self.working_directory is not None and not Path(self.working_directory).is_dir():
-            yield f"working_directory: {self.working_directory} is no directory"
+        if place is not None and not isinstance(place, str | os.PathLike):
+            yield "working_directory: must be a path"
+        elif place is not None and not Path(place).is_dir():
+            yield f"working_directory: {place} is no directory"
         if not is_list_of_texts(self.only_on):
             yield "only_on: must be a list of systems"
+
+
+def _texts(given: Any) -> bool:
+    """Whether it is a list of texts, of which each may be empty."""
+    is_list = isinstance(given, Sequence) and not isinstance(given, str | bytes)
+    return is_list and all(isinstance(one, str) for one in given)
+
+
+def _is_status(given: object) -> bool:
+    return isinstance(given, int) and not isinstance(given, bool) and 0 <= given <= 255
 
 
 def _build_data(data: Mapping[str, str]) -> dict[str, str]:

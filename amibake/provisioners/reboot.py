@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from amibake import waiting
 from amibake.errors import AuthenticationFailed, ConnectionLost, InvalidOption, ScriptFailed, SSHTimeout, WaitTimeout
 from amibake.host import Completed, Host
-from amibake.provisioners.common import Step, is_text
+from amibake.provisioners.common import Step, is_text, mistakes_of_switch
 from amibake.remote import program
 from amibake.waiting import Deadline, Pending
 
@@ -76,7 +76,7 @@ class Reboot(Step):
 
     def check(self) -> None:
         """Raises InvalidOption, with every mistake."""
-        mistakes = list(self.common_mistakes())
+        mistakes = [*self.common_mistakes(), *mistakes_of_switch("sudo", self.sudo)]
         if self.command is not None and not is_text(self.command):
             mistakes.append("command: has to be a shell command")
         if mistakes:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+import amibake
 from amibake import local, waiting
 from amibake.errors import AmibakeError, InvalidOption, ScriptFailed, WaitTimeout
 from amibake.events import Event, Output, StepSkipped
@@ -261,6 +262,38 @@ def test_waiting_is_told_to_the_clock(machine: Machine, monkeypatch: pytest.Monk
         ({"command": []}, ["command: must be a list of texts, and not empty"]),
         ({"inline": "ls"}, ["inline: must be a list of texts, and not empty"]),
         ({"scripts": "ls"}, ["scripts: must be a list, and not empty"]),
+        ({"command": ["ls", 5]}, ["command: must be a list of texts, and not empty"]),
+        ({"command": 5}, ["command: must be a list of texts, and not empty"]),
+        ({"command": ["ls", "a\0b"]}, ["command: has a NUL"]),
+        ({"inline": ["ls", 5]}, ["inline: must be a list of texts, and not empty"]),
+        ({"script": 5}, ["script: has what is no path"]),
+        ({"scripts": 5}, ["scripts: must be a list, and not empty"]),
+        ({"scripts": ["/no/such", 5]}, ["scripts: has what is no path", "scripts: /no/such can't be read"]),
+        (
+            {
+                "command": ["./ls"],
+                "environment_vars": [amibake.Secret("s3cr3t")],
+                "valid_exit_codes": 1,
+                "working_directory": 5,
+            },
+            [
+                "command: there is no program ./ls here",
+                'environment_vars: must be a mapping or a list of "NAME=value"',
+                "valid_exit_codes: must be a list of numbers from 0 to 255",
+                "working_directory: must be a path",
+            ],
+        ),
+        (
+            {"command": ["ls"], "environment_vars": None, "valid_exit_codes": ["0"]},
+            [
+                'environment_vars: must be a mapping or a list of "NAME=value"',
+                "valid_exit_codes: must be a list of numbers from 0 to 255",
+            ],
+        ),
+        (
+            {"command": ["ls"], "environment_vars": {5: "x"}},
+            ['environment_vars: must be a mapping or a list of "NAME=value"'],
+        ),
         ({"script": "/no/such"}, ["script: /no/such can't be read"]),
         ({"scripts": ["/etc"]}, ["scripts: /etc can't be read"]),
         ({"command": ["no-such-program"]}, ["command: there is no program no-such-program here"]),
