@@ -37,6 +37,7 @@ def build_primal(
     node_mirror: str | None = None,
     environment_vars: Mapping[str, str | Secret] | None = None,
     *,
+    error_cleanup_provisioners: Sequence[Provisioner] = (),
     on_error: Literal["cleanup", "keep"] = "cleanup",
     resume: str | None = None,
     session: Session | None = None,
@@ -57,7 +58,7 @@ def build_primal(
         node_source: "nvm", or "tarball" for node's own archive, its checksum verified.
         node_mirror: Where node comes from, with the layout of nodejs.org/dist [nodejs.org itself].
         environment_vars: More environment for the script; it is not left in the image.
-        on_error, resume, session, on_event: See `bake`.
+        error_cleanup_provisioners, on_error, resume, session, on_event: See `bake`.
         options: The builder's options, see `Builder`: `source_ami` and `instance_type` first of all. `ami_name` is by
             default `{app}-primal {{timestamp}}`.
 
@@ -92,10 +93,12 @@ def build_primal(
     ]
     run = Shell(script=_script(script, "primal"), environment_vars=environment)
     ours = {"app": app, "stage": "primal"}
-    builder = _checked({"ami_name": f"{app}-primal {{{{timestamp}}}}", **options}, ours, [run], provisioners, mistakes)
+    name, steps = f"{app}-primal {{{{timestamp}}}}", ([run], provisioners, error_cleanup_provisioners)
+    builder = _checked({"ami_name": name, **options}, ours, steps, mistakes)
     return bake(
         builder,
         [*uploads, run, *provisioners],
+        error_cleanup_provisioners=error_cleanup_provisioners,
         on_error=on_error,
         resume=resume,
         session=session,
@@ -114,6 +117,7 @@ def build_carnivore(
     provisioners: Sequence[Provisioner] = (),
     environment_vars: Mapping[str, str | Secret] | None = None,
     *,
+    error_cleanup_provisioners: Sequence[Provisioner] = (),
     on_error: Literal["cleanup", "keep"] = "cleanup",
     resume: str | None = None,
     session: Session | None = None,
@@ -133,7 +137,7 @@ def build_carnivore(
         script: The provisioning script [the one that ships with amibake].
         provisioners: More to do on the builder, after the script.
         environment_vars: More environment for the script; it is not left in the image.
-        on_error, resume, session, on_event: See `bake`.
+        error_cleanup_provisioners, on_error, resume, session, on_event: See `bake`.
         options: The builder's options, see `Builder`. `ami_name` is by default
             `{app}-carnivore-{node_env} {{timestamp}}`.
 
@@ -164,10 +168,12 @@ def build_carnivore(
     run = Shell(script=_script(script, "carnivore"), environment_vars=environment)
     ours = {"app": app, "stage": "carnivore", "node_env": node_env}
     name = f"{app}-carnivore-{node_env} {{{{timestamp}}}}"
-    builder = _checked({"ami_name": name, "source_ami": source_ami, **options}, ours, [run], provisioners, mistakes)
+    steps = ([run], provisioners, error_cleanup_provisioners)
+    builder = _checked({"ami_name": name, "source_ami": source_ami, **options}, ours, steps, mistakes)
     return bake(
         builder,
         [upload, run, *provisioners],
+        error_cleanup_provisioners=error_cleanup_provisioners,
         on_error=on_error,
         resume=resume,
         session=session,
@@ -185,20 +191,21 @@ def shipped(name: str) -> Path:
 def _checked(
     options: dict[str, Any],
     ours: dict[str, str],
-    steps: Sequence[Provisioner],
-    more: Sequence[Provisioner],
+    steps: tuple[Sequence[Provisioner], Sequence[Provisioner], Sequence[Provisioner]],
     mistakes: list[str],
 ) -> Builder:
-    """The builder of the user's options and those that the recipe decides, or an error with every mistake there is."""
+    """The builder of the user's options and those that the recipe decides, or an error with every mistake there is.
+    The steps are ours, the user's, and those that are for failures."""
     mistakes.extend(f"{name}: no such option of this recipe" for name in sorted({"stage", "node_env"} & options.keys()))
     builder = Builder(ami_name="none")
     try:
         builder = Builder(**{**options, **ours})
     except InvalidOption as error:
         mistakes.extend(error.mistakes)
-    for provisioners in (steps, more):
+    ours_of_them, more, cleanup = steps
+    for provisioners, cleaners in ((ours_of_them, ()), (more, cleanup)):
         try:
-            check(builder, provisioners)
+            check(builder, provisioners, cleaners)
         except InvalidOption as error:
             mistakes.extend(error.mistakes)
     if mistakes:

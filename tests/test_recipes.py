@@ -229,3 +229,20 @@ def test_two_applications_live_in_one_account(place: Place, appserver: Path) -> 
     assert found(app="shop", stage="carnivore") is None
     assert found(app="blog", stage="carnivore", node_env="staging") is not None
     assert found(app="blog", stage="carnivore", node_env="production") is None
+
+
+def test_what_cleans_up_after_a_failure_is_checked_and_done(place: Place, appserver: Path) -> None:
+    with pytest.raises(amibake.InvalidOption, match="/no/such"):
+        primal(place, error_cleanup_provisioners=[amibake.Shell(script="/no/such")])
+    assert not place.machines.all
+    place.machines.behaviour.on("fail now", exits(1))
+    steps: dict[str, Any] = {
+        "provisioners": [amibake.Shell(inline=["fail now"])],
+        "error_cleanup_provisioners": [amibake.Shell(inline=["fetch the logs"])],
+    }
+    with pytest.raises(amibake.ScriptFailed):
+        primal(place, **steps)
+    assert "fetch the logs" in place.machines.newest.ran[-1].script
+    with pytest.raises(amibake.ScriptFailed):
+        carnivore(place, appserver, **steps)
+    assert ["fetch the logs" in machine.ran[-1].script for machine in place.machines.all.values()] == [True, True]

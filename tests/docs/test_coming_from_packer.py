@@ -212,9 +212,24 @@ def test_what_packer_lacks_is_here_and_not_in_the_inventory() -> None:
 def test_the_example_is_a_bake(monkeypatch: pytest.MonkeyPatch) -> None:
     baked: list[tuple[Any, ...]] = []
     monkeypatch.setattr(amibake, "bake", lambda *what: baked.append(what))
-    (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    example, _ = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     exec(example, {})
     ((builder, provisioners),) = baked
     assert builder.ami_regions == ("us-east-1",)
     assert builder.region_kms_key_ids == {"us-east-1": "alias/images-us"}
     assert [type(one).__name__ for one in provisioners] == ["File", "Shell"]
+
+
+def test_the_example_of_a_failed_bake_calls_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[Any] = []
+
+    def bake(builder: amibake.Builder, steps: list[amibake.Provisioner], **options: str) -> None:
+        called.append(options)
+        if "on_error" in options:
+            raise amibake.ScriptFailed("no", status=1)
+
+    monkeypatch.setattr(amibake, "bake", bake)
+    monkeypatch.setattr(amibake, "provision", lambda *_, **options: called.append(options))
+    _, example = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    exec(example, {})
+    assert called == [{"on_error": "keep"}, {"key": "amibake-0123456789abcdef.pem"}, {"resume": "0123456789abcdef"}]
