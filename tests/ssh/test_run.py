@@ -334,13 +334,13 @@ def test_what_can_not_be_killed_is_told(
 def test_the_first_line_of_a_run_is_found_among_what_a_login_shell_says(host: SSHHost) -> None:
     said: list[bytes] = []
     beginning = Beginning("t0k3n", lambda chunk: said.append(chunk.data))
-    for data in (b"welcome\nt0k", b"3n 12", b"3\nthe ", b"output"):
+    for data in (b"welcome\nt0k", b"3n 12", b"3:1:2:3:4\nthe ", b"output"):
         beginning.add(Chunk("stdout", data))
     beginning.end()
-    assert (beginning.pid, b"".join(said)) == ("123", b"welcome\nthe output")
+    assert (beginning.main, b"".join(said)) == ("123:1:2:3:4", b"welcome\nthe output")
     beginning = Beginning("t0k3n", lambda chunk: said.append(chunk.data))
     beginning.add(Chunk("stdout", bytes(1 << 17)))
-    assert (beginning.pid, len(said[-1])) == ("", 1 << 17)
+    assert (beginning.main, len(said[-1])) == ("", 1 << 17)
 
 
 def test_as_root(host: SSHHost, machine: LoopbackMachine) -> None:
