@@ -23,6 +23,7 @@ from amibake.ssh.connect import connect
 from amibake.ssh.host import SSHHost
 from amibake.ssh.invocation import Beginning
 from amibake.ssh.keys import KeyPair
+from amibake.ssh.killing import KILL
 from amibake.testing.clock import FakeClock
 from amibake.testing.door import Door
 from amibake.testing.sshd import LoopbackMachine
@@ -265,6 +266,17 @@ def test_a_lost_run_is_ended_when_connected_anew(machine: LoopbackMachine, key: 
         host.reconnect()
         assert not stat.exists() or ") Z " in stat.read_text()
     assert [event for event in events if isinstance(event, Warned)] == []
+
+
+@pytest.mark.parametrize(("start", "boot"), [("", "another-boot"), ("1", "")])
+def test_a_pid_that_is_somebody_elses_by_now_is_left_alone(host: SSHHost, start: str, boot: str) -> None:
+    with subprocess.Popen(["sleep", "1000"]) as innocent:
+        try:
+            run = f"{'0' * 32} {innocent.pid}:{start}:{innocent.pid}::{boot}\n"
+            assert host.run(KILL, input=run.encode(), capture=True).stdout == "nothing\n"
+            assert innocent.poll() is None
+        finally:
+            innocent.kill()
 
 
 def test_time_passes_while_a_command_says_nothing(host: SSHHost, monkeypatch: pytest.MonkeyPatch) -> None:
