@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field
@@ -12,22 +11,20 @@ from pathlib import Path
 from typing import Self
 
 from amibake.errors import AmibakeError, ConnectionLost, ScriptFailed, UploadFailed, WaitTimeout
-from amibake.events import Emit, Event, Output, Warned
+from amibake.events import Emit, Event, Warned
 from amibake.host import Completed
-from amibake.lines import Lines
 from amibake.remote import as_root, program, relative_to_login, shortened, shown
 from amibake.secret import Secret
 from amibake.ssh import killing
-from amibake.ssh.command import Chunk, Ended, Feed, Running, Stream, send_all
+from amibake.ssh.command import Chunk, Ended, Feed, Running, send_all
 from amibake.ssh.download import Download
 from amibake.ssh.invocation import ROOT, Beginning, invocation
+from amibake.ssh.records import TAIL, Captured, Streamed, failure
 from amibake.ssh.said import Said, hint
 from amibake.ssh.transport import FOREIGN, ClientTransport, translated
 from amibake.ssh.upload import Rights, plan
 from amibake.veil import Veil
 from amibake.waiting import Deadline
-
-_TAIL = 20
 
 _KILLED = "it was killed"
 _NOTHING = "nothing of it was found that could be killed"
@@ -151,7 +148,7 @@ class SSHHost:
         called = shortened(self._line.veil.over(command)) if name is None else name
         by_sudo = sudo and self._becomes_root(called, deadline) == "sudo"
         call = invocation(command, input, environment, sudo=by_sudo)
-        record = _Captured(self._line.veil) if capture else _Streamed(self._emit, self._line.veil)
+        record = Captured(self._line.veil) if capture else Streamed(self._emit, self._line.veil)
         beginning = Beginning(call.token, record.add)
         try:
             ended = self._execute(called, call.command, send_all(call.input), beginning.add, deadline)
@@ -173,7 +170,7 @@ class SSHHost:
             raise
         tail = [*record.tail, *([f"killed by signal {ended.signal}"] if ended.signal else [])]
         said = record.text("stdout"), record.text("stderr")
-        return Completed(ended.status, *said, tuple(tail[-_TAIL:]), ended.signal)
+        return Completed(ended.status, *said, tuple(tail[-TAIL:]), ended.signal)
 
     def put(
         self,
@@ -227,7 +224,7 @@ class SSHHost:
                 raise UploadFailed(message, hint=hint(why, sudo=sudo))
             if question := download.doubts():
                 command, given = question
-                record = _Captured()
+                record = Captured()
                 self._execute(called, command, send_all(given), record.add, self._deadline, patient=True)
                 download.settle(record.text("stdout"))
             download.place()
@@ -265,11 +262,11 @@ class SSHHost:
     def _becomes_root(self, name: str, deadline: Deadline) -> str:
         """How the user does: "directly" or by "sudo"."""
         if not self._line.root:
-            record = _Captured(self._line.veil)
+            record = Captured(self._line.veil)
             ended = self._execute(name, ROOT, send_all(b""), record.add, deadline)
             if ended.status != 0:
                 raise ScriptFailed(
-                    f"{name}: can't become root on {self._address}: {_why(ended, record)}",
+                    f"{name}: can't become root on {self._address}: {failure(ended, record)}",
                     status=ended.status,
                     hint="let the user sudo without a password, or log in as root",
                 )
@@ -285,7 +282,7 @@ class SSHHost:
     def _remove_left(self, within: Deadline | None = None) -> None:
         deadline = Deadline(_DISCARDING, within=within)
         while self._line.left:
-            path, record = self._line.left[-1], _Captured(self._line.veil)
+            path, record = self._line.left[-1], Captured(self._line.veil)
             command = program("remove", _REMOVE, relative_to_login(path))
             try:
                 ended = self._execute("remove", command, send_all(b""), record.add, deadline)
@@ -293,12 +290,12 @@ class SSHHost:
                 return  # it stays noted
             self._line.left.pop()
             if ended.status != 0:
-                self._emit(Warned(f"{shown(path)} could not be removed: {_why(ended, record)}"))
+                self._emit(Warned(f"{shown(path)} could not be removed: {failure(ended, record)}"))
 
     def _kill(self, run: str, *, shortly: bool = False, within: Deadline | None = None) -> str:
         """Kill all that this run has started; what an error says of that. When the connection is lost meanwhile it is
         done after the next `reconnect`."""
-        record = _Captured(self._line.veil)
+        record = Captured(self._line.veil)
         try:
             deadline = Deadline(_KILLING_SHORTLY if shortly else _KILLING, within=within)
             command = self._kill_command(deadline, killing.KILL_SHORTLY if shortly else killing.KILL)
@@ -308,7 +305,7 @@ class SSHHost:
                 self._line.lost.append(run)
             return f"it could not be killed: {error.message}"
         if ended.status != 0:
-            return f"it could not be killed: {_why(ended, record)}"
+            return f"it could not be killed: {failure(ended, record)}"
         left = record.text("stdout").split("\n")[:-1]
         if left == ["nothing"]:
             return _NOTHING
@@ -357,55 +354,3 @@ class _Line:
     veil: Veil = field(default_factory=Veil)
     lost: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
-
-
-class _Captured:
-    """Keeps everything."""
-
-    def __init__(self, veil: Veil | None = None) -> None:
-        self._veil = veil or Veil()
-        self._data: dict[Stream, list[bytes]] = {"stdout": [], "stderr": []}
-        self._lines: dict[Stream, Lines] = {"stdout": Lines(self._veil), "stderr": Lines(self._veil)}
-        self.tail: deque[str] = deque(maxlen=_TAIL)
-
-    def add(self, chunk: Chunk) -> None:
-        self._data[chunk.stream].append(chunk.data)
-        self.tail.extend(self._lines[chunk.stream].feed(chunk.data))
-
-    def end(self) -> None:
-        for lines in self._lines.values():
-            self.tail.extend(lines.feed(b"", final=True))
-
-    def text(self, stream: Stream) -> str:
-        return self._veil.over(b"".join(self._data[stream]).decode("utf-8", "replace"))
-
-
-class _Streamed:
-    """Tells of every line as it comes, and keeps the last ones."""
-
-    def __init__(self, emit: Emit, veil: Veil) -> None:
-        self._emit = emit
-        self._lines: dict[Stream, Lines] = {"stdout": Lines(veil), "stderr": Lines(veil)}
-        self._tails: dict[Stream, deque[str]] = {"stdout": deque(maxlen=_TAIL), "stderr": deque(maxlen=_TAIL)}
-        self.tail: deque[str] = deque(maxlen=_TAIL)
-
-    def add(self, chunk: Chunk) -> None:
-        self._tell(chunk.stream, self._lines[chunk.stream].feed(chunk.data))
-
-    def end(self) -> None:
-        for stream, lines in self._lines.items():
-            self._tell(stream, lines.feed(b"", final=True))
-
-    def text(self, stream: Stream) -> str:
-        return "".join(f"{line}\n" for line in self._tails[stream])
-
-    def _tell(self, stream: Stream, lines: Iterator[str]) -> None:
-        for line in lines:
-            self.tail.append(line)
-            self._tails[stream].append(line)
-            self._emit(Output(stream, line))
-
-
-def _why(ended: Ended, record: _Captured) -> str:
-    said = record.text("stderr").strip() or record.text("stdout").strip()
-    return "; ".join(said.splitlines()[:3]) if said else f"exit status {ended.status}"
