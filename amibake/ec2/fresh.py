@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from amibake.builder import Builder
 from amibake.ec2.cloud import Cloud
-from amibake.ec2.resource import eventually
-from amibake.errors import AmibakeError, WaitTimeout
-from amibake.waiting import Deadline, Pending, wait_for
+from amibake.ec2.resource import eventually, patiently
+from amibake.errors import AmibakeError
+from amibake.waiting import Deadline
 
 T = TypeVar("T")
 
@@ -40,26 +40,10 @@ class Fresh:
     def launch(self, call: Callable[[], T]) -> T:
         """Make a call, again for as long as EC2 does not know any of it yet."""
         once = partial(eventually, self.cloud, call, *self.codes)
-        return once() if self.profile is None else self._once_the_profile_is_known(once)
-
-    def _once_the_profile_is_known(self, call: Callable[[], T]) -> T:
-        last: list[AmibakeError] = []
-
-        def probe() -> tuple[T] | Pending:
-            try:
-                return (call(),)
-            except AmibakeError as error:
-                if not is_unknown_profile(error):
-                    raise
-                last[:] = [error]
-                return Pending(error.code)
-
+        if self.profile is None:
+            return once()
         what, deadline = f"EC2 to know instance profile {self.profile}", Deadline(PROFILE_KNOWN)
-        try:
-            (answer,) = wait_for(what, probe, deadline=deadline, emit=self.cloud.ledger.emit)
-        except WaitTimeout as timeout:
-            raise (last[0] if last else timeout) from None
-        return answer
+        return patiently(self.cloud, what, once, again=is_unknown_profile, deadline=deadline)
 
 
 def is_unknown_profile(error: AmibakeError) -> bool:

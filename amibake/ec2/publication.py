@@ -19,11 +19,11 @@ from amibake.ec2.cloud import Cloud, tag_dict, tag_list
 from amibake.ec2.drafts import Drafts, describe, snapshot_ids
 from amibake.ec2.images import DraftTags, as_image, wait_until_available
 from amibake.ec2.refusals import of_an_option
-from amibake.ec2.resource import CONSISTENCY, eventually
-from amibake.errors import AmibakeError, WaitTimeout
+from amibake.ec2.resource import CONSISTENCY, eventually, patiently
+from amibake.errors import AmibakeError
 from amibake.image import EXPIRES, ORIGIN, PUBLISHED, STATE, Image
 from amibake.interrupts import held
-from amibake.waiting import Deadline, Pending, wait_for
+from amibake.waiting import Deadline
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import ImageTypeDef
@@ -182,24 +182,13 @@ def _modify(cloud: Cloud, image: ImageTypeDef, **attribute: Any) -> None:
 
 def _decide(cloud: Cloud, image: ImageTypeDef, builder: Builder) -> None:
     """The call that publishes; repeated while nobody says what became of it, which does no harm."""
-
-    def call() -> Pending | None:
-        try:
-            _tag_as_published(cloud, image, builder)
-        except AmibakeError as error:
-            if not error.lost:
-                raise
-            last[:] = [error]
-            return Pending(error.message)
-        return None
-
-    last: list[AmibakeError] = []
-    deadline = Deadline(CONSISTENCY, within=cloud.deadline)
+    what, deadline = f"image {image['ImageId']} to be published", Deadline(CONSISTENCY, within=cloud.deadline)
+    tag = partial(_tag_as_published, cloud, image, builder)
     try:
-        wait_for(f"image {image['ImageId']} to be published", call, deadline=deadline, emit=cloud.ledger.emit)
-    except WaitTimeout:
-        if not _is_decided(cloud, image):
-            raise last[0] from None
+        patiently(cloud, what, tag, again=lambda error: error.lost, deadline=deadline)
+    except AmibakeError as error:
+        if not error.lost or not _is_decided(cloud, image):
+            raise
 
 
 def _is_decided(cloud: Cloud, image: ImageTypeDef) -> bool:

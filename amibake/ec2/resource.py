@@ -107,20 +107,28 @@ def _find(cloud: Cloud, kind: str, find: Callable[[], list[str]], ids: list[str]
 def eventually(cloud: Cloud, call: Callable[[], T], *codes: str, releasing: bool = False) -> T:
     """Make a call about something that has just been made, again for as long as EC2 does not know it yet; `codes` are
     its words for that. A release has time for it even where the bake has none left."""
+    deadline = Deadline(CONSISTENCY, within=None if releasing else cloud.deadline)
+    what = "EC2 to know what it has just made"
+    return patiently(cloud, what, call, again=lambda error: error.code in codes, deadline=deadline)
+
+
+def patiently(
+    cloud: Cloud, what: str, call: Callable[[], T], *, again: Callable[[AmibakeError], bool], deadline: Deadline
+) -> T:
+    """Make a call, `again` after errors of which that says so; when the time is up the last of them is raised."""
     last: list[AmibakeError] = []
 
     def probe() -> tuple[T] | Pending:
         try:
             return (call(),)
         except AmibakeError as error:
-            if error.code not in codes:
+            if not again(error):
                 raise
             last[:] = [error]
-            return Pending(error.code)
+            return Pending(error.code or error.message)
 
-    deadline = Deadline(CONSISTENCY, within=None if releasing else cloud.deadline)
     try:
-        (answer,) = wait_for("EC2 to know what it has just made", probe, deadline=deadline, emit=cloud.ledger.emit)
+        (answer,) = wait_for(what, probe, deadline=deadline, emit=cloud.ledger.emit)
     except WaitTimeout as timeout:
         raise (last[0] if last else timeout) from None
     return answer
