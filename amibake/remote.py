@@ -12,6 +12,9 @@ from collections.abc import Mapping
 
 from amibake.secret import Secret, revealed
 
+LONGEST_VARIABLE = 128 << 10
+"""Bytes that Linux allows one variable to have, with its name, the `=` and a NUL (MAX_ARG_STRLEN of execve(2))."""
+
 # sudo is asked first without the standard input, which a password prompt or a pty of sudo's would eat.
 _AS_ROOT = """
 if [ "$(id -u)" = 0 ]; then exec "$@"; fi
@@ -54,6 +57,14 @@ def shortened(command: str) -> str:
     """A command fit for a message: the beginning, on one line."""
     line = " ".join(shown(command).split())
     return line if len(line) <= 80 else f"{line[:79]}…"
+
+
+def too_long(given: Mapping[str, str | Secret]) -> dict[str, int]:
+    """Those of these variables that are longer than Linux lets one be, and how many bytes each has."""
+    sizes = {
+        name: len(f"{name}={revealed(value)}\0".encode("utf-8", "surrogateescape")) for name, value in given.items()
+    }
+    return {name: size for name, size in sizes.items() if size > LONGEST_VARIABLE}
 
 
 def mistakes_of_variables(given: Mapping[str, str | Secret]) -> list[str]:

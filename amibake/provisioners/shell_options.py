@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from amibake import waiting
-from amibake.remote import mistakes_of_variables
-from amibake.secret import Secret, revealed
+from amibake.remote import LONGEST_VARIABLE, mistakes_of_variables, too_long
+from amibake.secret import Secret
 
 Variables = Mapping[str, str | Secret] | Sequence[str]
 """{"NAME": "value"} or ["NAME=value"]."""
-
-_MOST = 128 << 10
-"""Bytes that Linux allows one variable to have, with its name, the `=` and a NUL (MAX_ARG_STRLEN of execve(2))."""
 
 _TEXTS = ("inline_shebang", "execute_command", "remote_folder", "remote_file", "remote_path", "env_var_format")
 _FLAGS = ("sudo", "skip_clean", "binary", "expect_disconnect", "use_env_var_file")
@@ -121,15 +118,11 @@ def mistakes_in_variables(option: str, given: Variables) -> list[str]:
     named = {name: value for name, value in variables.items() if isinstance(name, str)}
     mistakes += [f"{option}: {_shown(name)} is no name of a variable" for name in variables if name not in named]
     mistakes += [f"{option}: {mistake}" for mistake in mistakes_of_variables(named)]
-    return mistakes + [f"{option}: {mistake}" for mistake in _too_long(named)]
-
-
-def _too_long(variables: Mapping[str, str | Secret]) -> Iterator[str]:
-    for name, value in variables.items():
-        if isinstance(value, str | Secret):
-            size = len(f"{name}={revealed(value)}\0".encode("utf-8", "surrogateescape"))
-            if size > _MOST:
-                yield f"{name} is longer than Linux lets a variable be: {size} bytes, {_MOST} at most (MAX_ARG_STRLEN)"
+    texts = {name: value for name, value in named.items() if isinstance(value, str | Secret)}
+    for name, size in too_long(texts).items():
+        limit = f"{size} bytes, {LONGEST_VARIABLE} at most (MAX_ARG_STRLEN)"
+        mistakes.append(f"{option}: {name} is longer than Linux lets a variable be: {limit}")
+    return mistakes
 
 
 def _is_list(given: object) -> bool:

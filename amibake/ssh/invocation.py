@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from amibake.errors import InvalidOption
-from amibake.remote import as_root, mistakes_of_variables, program
+from amibake.remote import LONGEST_VARIABLE, as_root, mistakes_of_variables, program, too_long
 from amibake.secret import Secret, revealed
 from amibake.ssh.command import Chunk
 
@@ -40,9 +40,6 @@ export AMIBAKE_RUN
 echo "$1 $amibake_main"
 exec "$amibake_shell" -c "$3"
 """
-
-_LONGEST = 128 << 10
-"""Bytes that Linux allows one variable to have, with its name, the `=` and a NUL (MAX_ARG_STRLEN of execve(2))."""
 
 _MOST = 1 << 16
 """Bytes of output, of a login shell's start-up files, among which a run's first line is looked for."""
@@ -116,10 +113,8 @@ def invocation(
 
 def _exports(environment: Mapping[str, str | Secret]) -> bytes:
     mistakes = mistakes_of_variables(environment)
-    for name, value in environment.items():
-        size = len(f"{name}={revealed(value)}\0".encode("utf-8", "surrogateescape"))
-        if size > _LONGEST:
-            mistakes.append(f"{name} has {size} bytes, and Linux takes {_LONGEST} at most (MAX_ARG_STRLEN)")
+    for name, size in too_long(environment).items():
+        mistakes.append(f"{name} has {size} bytes, and Linux takes {LONGEST_VARIABLE} at most (MAX_ARG_STRLEN)")
     if mistakes:
         raise InvalidOption(*(f"environment: {mistake}" for mistake in mistakes))
     lines = (f"export {name}={shlex.quote(revealed(value))}\n" for name, value in environment.items())
