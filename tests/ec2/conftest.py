@@ -12,6 +12,8 @@ from moto import mock_aws
 from amibake import waiting
 from amibake.ec2.cloud import Cloud, connect
 from amibake.ec2.instance import Machine, run_instance
+from amibake.ec2.network import Network
+from amibake.ec2.source import SourceImage, find_source_image
 from amibake.events import Event
 from amibake.ledger import Ledger
 from amibake.strict import Delays, StrictEC2
@@ -61,6 +63,19 @@ def debian(strict: StrictEC2) -> str:
     return strict.add_image(
         name="debian-12-amd64-20260101-1", owner_id="136693071363", creation_date="2026-01-01T00:00:00+00:00"
     )
+
+
+@pytest.fixture
+def source(cloud: Cloud, debian: str) -> SourceImage:
+    """Debian, as a launch wants to know it."""
+    return find_source_image(cloud, debian)
+
+
+@pytest.fixture
+def two(cloud: Cloud) -> Network:
+    """Two subnets."""
+    found = cloud.ec2.describe_subnets()["Subnets"][:2]
+    return Network(found[0]["VpcId"], tuple(one["SubnetId"] for one in found))
 
 
 @pytest.fixture

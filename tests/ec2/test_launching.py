@@ -28,19 +28,6 @@ from amibake.testing.clock import FakeClock
 from tests.account import temporary
 from tests.ec2.support import NOWHERE, Refuse, answers, builder, launched, states, tags, wire
 
-
-@pytest.fixture
-def source(cloud: Cloud, debian: str) -> SourceImage:
-    return find_source_image(cloud, debian)
-
-
-@pytest.fixture
-def two(cloud: Cloud) -> Network:
-    """Two subnets."""
-    found = cloud.ec2.describe_subnets()["Subnets"][:2]
-    return Network(found[0]["VpcId"], tuple(one["SubnetId"] for one in found))
-
-
 FULL = ("InsufficientInstanceCapacity", "We currently do not have sufficient t3.micro capacity.")
 LIMIT = ("VcpuLimitExceeded", "You have requested more vCPU capacity than your current limit of 32 allows.")
 NO_ADDRESS = ("InsufficientFreeAddressesInSubnet", "The subnet has not enough free addresses.")

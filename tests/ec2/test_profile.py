@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from amibake.ec2.clients import Clients
 from amibake.ec2.cloud import Cloud
 from amibake.ec2.profile import ec2_principal, temporary_profile
-from amibake.ec2.source import SourceImage, find_source_image
+from amibake.ec2.source import SourceImage
 from amibake.errors import AmibakeError, InvalidOption
 from amibake.events import Created, Event, Removed
 from amibake.strict import StrictEC2
@@ -33,11 +33,6 @@ def iam(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Any:
     client = cloud.clients.service("iam", "us-east-1")
     monkeypatch.setattr(Clients, "service", lambda *_: client)
     return client
-
-
-@pytest.fixture
-def source(cloud: Cloud, debian: str) -> SourceImage:
-    return find_source_image(cloud, debian)
 
 
 def left(cloud: Cloud, iam: Any) -> set[str]:

@@ -20,11 +20,6 @@ from tests.ec2.support import builder, launched, tags, wire
 
 
 @pytest.fixture
-def source(cloud: Cloud, debian: str) -> SourceImage:
-    return find_source_image(cloud, debian)
-
-
-@pytest.fixture
 def old(cloud: Cloud, strict: StrictEC2) -> SourceImage:
     jessie = strict.add_image(
         name="jessie", owner_id="1", root_device_name="/dev/sda1", creation_date="2015-06-13T00:00:00+00:00"

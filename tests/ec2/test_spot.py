@@ -13,7 +13,7 @@ from amibake.builder import BlockDevice, Builder
 from amibake.ec2.access import security_groups, temporary_key_pair
 from amibake.ec2.cloud import Cloud
 from amibake.ec2.network import Network
-from amibake.ec2.source import SourceImage, find_source_image
+from amibake.ec2.source import SourceImage
 from amibake.errors import AmibakeError, InvalidOption, NoCapacity, NotAuthorized
 from amibake.ssh.keys import make_key_pair
 from amibake.strict import StrictEC2
@@ -21,18 +21,6 @@ from amibake.testing.clock import FakeClock
 from tests.account import temporary
 from tests.ec2.support import NOWHERE, Refuse, answers, launched, states, tags, wire
 from tests.ec2.support import builder as on_demand
-
-
-@pytest.fixture
-def source(cloud: Cloud, debian: str) -> SourceImage:
-    return find_source_image(cloud, debian)
-
-
-@pytest.fixture
-def two(cloud: Cloud) -> Network:
-    """Two subnets."""
-    found = cloud.ec2.describe_subnets()["Subnets"][:2]
-    return Network(found[0]["VpcId"], tuple(one["SubnetId"] for one in found))
 
 
 def builder(**options: Any) -> Builder:
