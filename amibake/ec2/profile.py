@@ -14,6 +14,7 @@ from amibake.ec2.refusals import of_an_option
 from amibake.ec2.resource import eventually, resource, until_removed
 from amibake.errors import AmibakeError
 
+PREFIX = "amibake_"
 UNKNOWN = "NoSuchEntity"
 THERE_ALREADY = ("EntityAlreadyExists", "LimitExceeded")
 """What IAM says when the answer to a first try was lost, and the call repeated: a profile has one role at most."""
@@ -34,7 +35,7 @@ def temporary_profile(cloud: Cloud, builder: Builder) -> Iterator[str | None]:
     if document is None:
         yield None
         return
-    name = f"amibake_{cloud.build}"
+    name = f"{PREFIX}{cloud.build}"
     with ExitStack() as undo:
         for part in _parts(cloud, name, document):
             undo.enter_context(part.made())
