@@ -306,9 +306,7 @@ def test_without_the_word_of_its_origin_a_copy_stays(
 
 
 @pytest.mark.parametrize("origin", ["somewhere", "us-east-1", "../x/{build}", "us-east-1/" + "f" * 16])
-def test_a_draft_of_an_origin_that_is_none_stays(
-    cloud: Cloud, machine: Machine, clock: FakeClock, origin: str
-) -> None:
+def test_a_draft_of_an_origin_that_is_none_stays(cloud: Cloud, machine: Machine, clock: FakeClock, origin: str) -> None:
     image = draft(cloud, machine, clock)
     mark: Any = {"Key": "amibake:origin", "Value": origin.format(build=cloud.build)}
     cloud.ec2.create_tags(Resources=[image], Tags=[mark])
