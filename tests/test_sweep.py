@@ -337,6 +337,7 @@ def test_a_kept_builder_lives_until_its_time_and_longer_if_it_is_taken_up(
     def longer() -> None:
         place.clock.sleep(2 * 3600)
         swept.append(sweep(place))
+        assert sweep(place, regions=REGIONS[1:]).removed == ()  # where nobody sees that the builder runs
 
     amibake.bake(builder, [Step(longer)], session=place.session, resume=caught.value.build)
     assert (swept[0].removed, swept[0].leftovers) == ((), ())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 from typing import Any
 
+import boto3
 import pytest
 
 import amibake
+from amibake.ec2 import removal
 from amibake.ec2.cloud import Cloud, tag_dict
 from amibake.ec2.instance import Machine
 from amibake.ec2.network import Network
@@ -76,8 +79,14 @@ def publish(cloud: Cloud, *resources: str) -> None:
     cloud.ec2.create_tags(Resources=list(resources), Tags=[{"Key": "amibake:state", "Value": "published"}])
 
 
+@cache
+def session() -> boto3.Session:
+    """One for all tests: making it takes longer than they do."""
+    return boto3.Session("test", "test", region_name=HOME)
+
+
 def sweep(*regions: str, **options: Any) -> amibake.Sweep:
-    return amibake.sweep(regions=regions or None, **options)
+    return amibake.sweep(regions=regions or None, session=session(), **options)
 
 
 def reasons(swept: amibake.Sweep) -> dict[str, str]:
@@ -338,8 +347,7 @@ def test_snapshots_that_show_only_after_their_image_was_deregistered_go_too(
         patched.setattr("amibake.ec2.drafts.remove", lambda *_: None)
         with baking(cloud, machine) as under_way:
             under_way.draft()
-    cloud = under_way.cloud
-    swept = amibake.sweep(build="b" * 16)  # while it is pending
+    swept = sweep(build="b" * 16)  # while it is pending
     assert {"image", "snapshot"} <= {one.kind for one in swept.removed}
     assert (swept.leftovers, images(cloud)) == ((), {})
     clock.sleep(60)
@@ -405,7 +413,7 @@ def test_an_instance_that_nobody_can_tell_of_is_left(
     cloud: Cloud, debian: str, strict: StrictEC2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = instance(cloud, debian, ours=True)["InstanceId"]
-    end = amibake.ec2.removal.Removal._terminate  # type: ignore[attr-defined]
+    end = removal.Removal._terminate
 
     def ends_sight(self: Any, one: Any) -> Any:
         strict.refuse("DescribeInstances")
@@ -459,7 +467,12 @@ def test_where_it_cannot_be_asked_who_runs_an_image_it_stays(
     cloud: Cloud, machine: Machine, clock: FakeClock, strict: StrictEC2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = draft(cloud, machine, clock)
-    monkeypatch.setattr("amibake.sweeping._now", lambda *_: strict.refuse("DescribeInstances") and clock.epoch())
+
+    def ends_sight(*_: Any) -> float:
+        strict.refuse("DescribeInstances")
+        return clock.epoch()
+
+    monkeypatch.setattr("amibake.sweeping._now", ends_sight)
     swept = sweep()
     assert swept.removed == ()
     assert reasons(swept)[image].startswith("whether instances run from it could not be asked (DescribeInstances")
