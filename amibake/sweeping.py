@@ -15,7 +15,7 @@ from amibake.ec2.cloud import Cloud, connect
 from amibake.ec2.dead import REGION, decide
 from amibake.ec2.iam_remains import list_profiles
 from amibake.ec2.listing import LISTED, Listed, list_things
-from amibake.ec2.remains import Remnant, Spared
+from amibake.ec2.remains import KINDS, Remnant, Spared
 from amibake.ec2.removal import Removal
 from amibake.ec2.workers import Workers, workers
 from amibake.errors import InvalidOption
@@ -96,7 +96,8 @@ def sweep(
             verdict = decide(work, cloud, listed, now=now, build=build)
         removal = Removal(work, {**clouds, "": cloud}, now)
         if dry_run:
-            removal.removed, removal.finished = verdict.remove, verdict.finish
+            removal.removed = sorted(verdict.remove, key=lambda thing: KINDS.index(thing.kind))
+            removal.finished = verdict.finish
         elif verdict.remove or verdict.finish:
             with ledger.step("remove what bakes have left"):
                 removal.finish(verdict.finish)

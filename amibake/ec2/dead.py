@@ -79,7 +79,9 @@ def _dead(listed: Sequence[Listed], now: float, build: str | None, verdict: Verd
 
 def _is_over(thing: Thing) -> bool:
     """Whether EC2 only goes on telling of it."""
-    return thing.kind == "instance" and thing.facts["State"]["Name"] == "terminated"
+    state = thing.facts.get("State")
+    said = state.get("Name") if isinstance(state, dict) else state
+    return said in ("terminated", "deleting", "deleted", "deregistered")
 
 
 def _attached_to(thing: Thing) -> Iterable[str]:
