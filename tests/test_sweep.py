@@ -178,40 +178,59 @@ def test_a_dry_run_tells_what_would_go_and_changes_nothing(place: Place, variant
     assert (real.spared, real.leftovers, real.warnings, real.dry_run) == (dry.spared, (), (), False)
 
 
-REFUSED = {
-    "TerminateInstances": ("spot", "terminate-instances --instance-ids i-"),
-    "DeleteFleets": ("spot", "delete-fleets --terminate-instances --fleet-ids fleet-"),
-    "DeleteLaunchTemplate": ("spot", "delete-launch-template --launch-template-id lt-"),
-    "DeleteKeyPair": ("spot", "delete-key-pair --key-pair-id key-"),
-    "DeleteSecurityGroup": ("spot", "delete-security-group --group-id sg-"),
-    "DisableImageDeregistrationProtection": ("regions", "deregister-image --delete-associated-snapshots --image-id"),
-    "DeregisterImage": ("regions", "deregister-image --delete-associated-snapshots --image-id ami-"),
-    "DeleteSnapshot": ("regions", "delete-snapshot --snapshot-id snap-"),
+COMMANDS = {
+    "TerminateInstances": "terminate-instances --instance-ids i-",
+    "DeleteFleets": "delete-fleets --terminate-instances --fleet-ids fleet-",
+    "DeleteLaunchTemplate": "delete-launch-template --launch-template-id lt-",
+    "DeleteKeyPair": "delete-key-pair --key-pair-id key-",
+    "DeleteNetworkInterface": "delete-network-interface --network-interface-id eni-",
+    "DeleteVolume": "delete-volume --volume-id vol-",
+    "DeleteSecurityGroup": "delete-security-group --group-id sg-",
+    "DeregisterImage": "deregister-image --delete-associated-snapshots --image-id ami-",
+    "DeleteSnapshot": "delete-snapshot --snapshot-id snap-",
 }
 
 
-@pytest.mark.parametrize("action", REFUSED)
-def test_what_may_not_be_removed_is_left_with_its_command_and_the_rest_goes(place: Place, action: str) -> None:
-    variant, command = REFUSED[action]
-    dead(place, variant, {"spot": 7, "regions": 18}[variant])
-    everything = len(sweep(place, dry_run=True).removed)
+def test_what_may_not_be_removed_is_left_with_its_command(place: Place) -> None:
+    dead(place, "spot", FULL["spot"])
+    everything = sweep(place, dry_run=True).removed
+    refusals = [place.ec2.refuse(action) for action in COMMANDS]
+    swept = sweep(place)
+    assert (swept.removed, len(swept.leftovers)) == ((), len(everything))
+    for command in COMMANDS.values():
+        (line,) = [one for one in swept.leftovers if f"remove it with: aws ec2 {command}" in one]
+        assert line.endswith("--region us-east-1")
+    for refusal in refusals:
+        refusal.lift()
+    assert set(sweep(place).removed) >= {one for one in everything if one.kind == "instance"}
+
+
+@pytest.mark.parametrize(
+    ("variant", "action", "kinds"),
+    [
+        ("spot", "DeleteFleets", {"fleet"}),
+        ("regions", "DisableImageDeregistrationProtection", {"image", "snapshot"}),
+        ("regions", "DeleteSnapshot", {"snapshot"}),
+    ],
+)
+def test_what_may_not_be_removed_keeps_nothing_else_from_going(
+    place: Place, variant: str, action: str, kinds: set[str]
+) -> None:
+    dead(place, variant, FULL[variant])
+    everything = sweep(place, dry_run=True).removed
     refusal = place.ec2.refuse(action, region=REGIONS[0])
     first = sweep(place)
-    assert first.leftovers
-    assert any(f"remove it with: aws ec2 {command}" in one for one in first.leftovers)
-    assert all("--region" in one for one in first.leftovers)
-    assert len(first.removed) + len(first.leftovers) == everything
-    assert first.removed
+    assert len(first.leftovers) == len(kinds)
+    assert {one for one in everything if one not in first.removed} == {
+        one for one in everything if one.region == REGIONS[0] and one.kind in kinds
+    }
     refusal.lift()
-    second = sweep(place)
-    assert second.leftovers == ()
+    assert sweep(place).leftovers == ()
 
 
 IAM = {
-    "ListInstanceProfiles": None,
     "ListRoles": None,
     "RemoveRoleFromInstanceProfile": "remove-role-from-instance-profile --instance-profile-name amibake_",
-    "DeleteInstanceProfile": "delete-instance-profile --instance-profile-name amibake_",
     "DeleteRolePolicy": "delete-role-policy --role-name amibake_",
     "DeleteRole": "delete-role --role-name amibake_",
 }
