@@ -18,7 +18,7 @@ from amibake.host import Host
 from amibake.testing import Place
 from tests.account import temporary
 
-REGIONS = ("us-east-1", "eu-west-1", "us-west-2")
+REGIONS = ("us-east-1", "eu-west-1")
 DEAD = 5 * 3600.0
 """Seconds after which a bake that has begun is over: four hours, and half an hour."""
 POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:Get*", "Resource": "*"}]}
@@ -158,7 +158,7 @@ def dead(place: Place, variant: str, at: int) -> None:
     place.clock.sleep(DEAD)
 
 
-FULL = {"spot": 7, "profile": 9, "regions": 18}
+FULL = {"spot": 7, "profile": 9, "regions": 15}
 """A moment at which there is most of everything."""
 
 
@@ -415,3 +415,11 @@ def test_events_come_one_at_a_time_and_tell_what_is_removed(place: Place) -> Non
     }
     steps = [one.step for one in told if isinstance(one, StepStarted)]
     assert steps == ["look for what bakes have left", "remove what bakes have left"]
+
+
+def test_a_fleet_that_has_launched_nothing_is_found_by_its_tags(place: Place) -> None:
+    refusal = place.ec2.refuse_launches()
+    assert killed_bake(place, 5, spot_price="auto")
+    refusal.lift()
+    place.clock.sleep(DEAD)
+    assert {"fleet", "launch template"} < {one.kind for one in sweep(place).removed}
