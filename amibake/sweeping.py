@@ -66,6 +66,10 @@ def sweep(
 ) -> Sweep:
     """Remove what dead bakes have left in the account: what carries their tags and has expired.
 
+    Nothing published is removed, nothing without those tags, no image from which there is an instance, no snapshot that
+    an image which stays is made of, and nothing of a build whose builder has not expired. Volumes that a bake has kept
+    (`delete_on_termination=False`) are not temporary any more; those of one that was killed are.
+
     Args:
         regions: Where to look: one region's name or several, or "all" for all that the account has enabled. By default
             the session's region. What IAM has is looked for in any case.
