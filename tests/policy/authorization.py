@@ -244,7 +244,9 @@ class _OfEc2:
         yield from self._launch(template, subnets)
         arn = arn_of(self.region, "spot-instances-request", "*")
         yield ask("ec2:RunInstances", "spot-instances-request", arn)
-        tags = {one["ResourceType"]: {tag["Key"]: tag["Value"] for tag in one["Tags"]} for one in _tagged(template)}
+        tags: dict[str, Tags] = {
+            one["ResourceType"]: {tag["Key"]: tag["Value"] for tag in one["Tags"]} for one in _tagged(template)
+        }
         tags |= {"instance": self.requested["instance"]}
         for kind in _MAKES["RunInstances"]:
             yield from self._made("RunInstances", kind, tags.get(kind, {}))

@@ -20,6 +20,7 @@ from tests.policy.recorder import Recorder
 STATEMENT = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::releases/*"}
 DOCUMENT = {"Version": "2012-10-17", "Statement": [STATEMENT]}
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/web"
+GROUPS = f"arn:aws:resource-groups:us-east-1:{ACCOUNT}:group"
 FAILS = amibake.Shell(inline=["make it"])
 COPIES = ("eu-west-1", "us-west-2")
 
@@ -264,10 +265,13 @@ def with_a_key_of_the_users(bench: Bench) -> None:
 
 
 @scenario
-def with_groups_of_resources(bench: Bench) -> None:
-    arn = f"arn:aws:resource-groups:us-east-1:{ACCOUNT}:group"
-    bench.bake(placement={"host_resource_group_arn": f"{arn}/hosts"})
-    bench.bake(capacity_reservation_group_arn=f"{arn}/reserved")
+def with_a_group_of_hosts(bench: Bench) -> None:
+    bench.bake(placement={"host_resource_group_arn": f"{GROUPS}/hosts"})
+
+
+@scenario
+def with_a_group_of_reservations(bench: Bench) -> None:
+    bench.bake(capacity_reservation_group_arn=f"{GROUPS}/reserved")
 
 
 @scenario

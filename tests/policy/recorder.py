@@ -32,13 +32,13 @@ class Recorder:
         self.calls: set[str] = set()
         self.questions: dict[Question, None] = {}
         self._clients: dict[tuple[str, str], Any] = {}
-        self._template: Params = {}
+        self._template: dict[str, Any] = {}
         place.session.events.register("before-parameter-build", self._hear)
 
-    def _hear(self, params: Params, event_name: str, context: Mapping[str, Any], **_: Any) -> None:
-        _, service, call = event_name.split(".")
+    def _hear(self, params: Mapping[str, Any], event_name: str, context: Any, **_: Any) -> None:
+        service, call = event_name.split(".")[1:]
         if call == "CreateLaunchTemplate":
-            self._template = deepcopy(params["LaunchTemplateData"])
+            self._template = deepcopy(dict(params["LaunchTemplateData"]))
         self.calls.add(f"{service}:{call}")
         self.questions |= dict.fromkeys(questions(self, service, call, context["client_region"], params))
 

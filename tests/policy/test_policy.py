@@ -3,7 +3,6 @@ alone."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import replace
@@ -13,9 +12,8 @@ from typing import Any
 import pytest
 
 import amibake
-from amibake import permissions
 from amibake.permissions import FEATURES, GRANTS, LIMIT, features_of, size, split
-from amibake.permissions.grant import BASE, Grant
+from amibake.permissions.grant import Arns, Grant
 from tests.policy.authorization import ACCOUNT, REFERENCE, ask
 from tests.policy.bakes import ROLE, SCENARIOS, Recorded, record
 from tests.policy.evaluator import Question, allows, several
@@ -72,41 +70,34 @@ def test_every_action_of_the_table_is_asked_for_and_every_call_is_in_it() -> Non
 
 
 @pytest.mark.parametrize("grant", GRANTS, ids=lambda grant: grant.sid)
-def test_nothing_of_a_statement_can_be_left_out(grant: Grant) -> None:
+def test_nothing_of_a_statement_can_be_left_out_nor_be_called_anything_else(grant: Grant) -> None:
     """Neither it as a whole nor any of its actions and types of resources: a bake would be refused something."""
-    users = [bake for bake in all_recorded() if grant.feature in (BASE, *bake.features)]
+    needed = [question for bake in all_recorded() for question in only_by(grant.sid, bake)]
+    assert needed
     for less in narrowed(grant):
-        assert any(refused(_with(bake, grant, less), bake.questions) for bake in users), less
+        policy = {"Statement": [less.statement(Arns(roles=(ROLE,)))]}
+        assert refused(policy, needed), less
 
 
-def narrowed(grant: Grant) -> Iterator[Grant | None]:
-    yield None
-    for action in grant.actions if len(grant.actions) > 1 else ():
-        yield replace(grant, actions=tuple(one for one in grant.actions if one != action))
+def only_by(sid: str, bake: Recorded) -> list[Question]:
+    """What a bake asks for that no other statement of its policy allows."""
+    statements = policy_for(bake)["Statement"]
+    others = [one for one in statements if one["Sid"] != sid]
+    return refused({"Statement": others}, bake.questions) if len(others) < len(statements) else []
+
+
+def narrowed(grant: Grant) -> Iterator[Grant]:
+    for number, action in enumerate(grant.actions):
+        before, after = grant.actions[:number], grant.actions[number + 1 :]
+        yield replace(grant, actions=(*before, f"{action}s", *after))
     for kind in grant.resources if len(grant.resources) > 1 else ():
         yield replace(grant, resources=tuple(one for one in grant.resources if one != kind))
-
-
-def _with(bake: Recorded, grant: Grant, instead: Grant | None) -> Policy:
-    """The policy for a bake with another statement in place of one, or none."""
-    policy = deepcopy(policy_for(bake))
-    new = [] if instead is None else [instead.statement(permissions.Arns(roles=(ROLE,)))]
-    policy["Statement"] = [one for old in policy["Statement"] for one in (new if old["Sid"] == grant.sid else [old])]
-    return policy
-
-
-def test_a_renamed_action_would_be_missed() -> None:
-    for grant in GRANTS:
-        for number, action in enumerate(grant.actions):
-            wrong = (*grant.actions[:number], f"{action}s", *grant.actions[number + 1 :])
-            users = [bake for bake in all_recorded() if grant.feature in (BASE, *bake.features)]
-            assert any(refused(_with(bake, grant, replace(grant, actions=wrong)), bake.questions) for bake in users)
 
 
 @pytest.mark.parametrize("grant", GRANTS, ids=lambda grant: grant.sid)
 def test_every_condition_is_one_that_the_action_knows_of_that_resource(grant: Grant) -> None:
     """Elsewhere it would never hold. Each action has a resource of the statement, and each resource an action."""
-    conditions = grant.statement(permissions.Arns(roles=(ROLE,))).get("Condition", {})
+    conditions = grant.statement(Arns(roles=(ROLE,))).get("Condition", {})
     wanted = {key.partition("/")[0] for keys in conditions.values() for key in keys}
     met: set[tuple[str, str]] = set()
     for action in grant.actions:
@@ -124,9 +115,7 @@ def test_only_calls_that_know_no_resources_are_allowed_on_all() -> None:
     for grant in GRANTS:
         if grant.resources == ("*",):
             assert not any(REFERENCE[action]["resources"] for action in grant.actions)
-    text = json.dumps(amibake.policy(*FEATURES, roles=[ROLE]))
-    assert "ec2:*" not in text
-    assert "iam:*" not in text
+    assert not [action for grant in GRANTS for action in grant.actions if "*" in action]
 
 
 OTHERS: Mapping[str, Mapping[str, str]] = {
@@ -149,8 +138,9 @@ def touched(bake: Recorded, tags: Mapping[str, str]) -> Iterator[Question]:
 def unasked(bake: Recorded) -> Iterator[Question]:
     """What the bake has made, were it to make that without the tags of a bake."""
     for question in bake.questions:
-        made = [key for key, _ in question.known if key.startswith("aws:RequestTag/amibake:")]
-        for key in [one for one in made if one.endswith((":build", ":expires"))]:
+        for key in ("aws:RequestTag/amibake:build", "aws:RequestTag/amibake:expires"):
+            if not question.context.keys() >= {"aws:RequestTag/amibake:build", key}:
+                continue
             yield replace(question, known=tuple(one for one in question.known if one[0] != key))
 
 
@@ -301,7 +291,7 @@ def all_harm() -> Mapping[frozenset[str], tuple[Policy, tuple[Question, ...]]]:
 @pytest.mark.parametrize("sid", [grant.sid for grant in GRANTS if grant.conditions])
 def test_without_any_one_of_its_conditions_a_statement_would_allow_too_much(sid: str) -> None:
     grant = next(one for one in GRANTS if one.sid == sid)
-    statement = grant.statement(permissions.Arns(roles=(ROLE,)))
+    statement = grant.statement(Arns(roles=(ROLE,)))
     for operator, keys in statement["Condition"].items():
         for key in keys:
             loose = deepcopy(statement)
