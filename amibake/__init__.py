@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from amibake.recipes import build_carnivore as build_carnivore
     from amibake.recipes import build_primal as build_primal
     from amibake.secret import Secret as Secret
+    from amibake.sweeping import Sweep as Sweep
+    from amibake.sweeping import sweep as sweep
 
 _ERRORS = (
     "AmibakeError",
@@ -94,6 +96,7 @@ _HOMES = {
     **dict.fromkeys(("Host", "Provisioner"), "host"),
     **dict.fromkeys(("Instance", "launch"), "instance"),
     **dict.fromkeys(("build_carnivore", "build_primal"), "recipes"),
+    **dict.fromkeys(("Sweep", "sweep"), "sweeping"),
     "Image": "image",
     "Interrupted": "interrupts",
     "Secret": "secret",

@@ -161,9 +161,11 @@ def _is_published(cloud: Cloud, image: ImageTypeDef) -> bool:
     origin, _, build = tags.get(ORIGIN, "").partition("/")
     if not build or origin == cloud.region:
         return False
+    return has_published(cloud.elsewhere(origin), build)
+
+
+def has_published(cloud: Cloud, build: str) -> bool:
+    """Whether an image of this build is published in the cloud's region. One that is disabled is, too."""
     asked = {f"tag:{BUILD}": build, f"tag:{STATE}": PUBLISHED}
-    return bool(
-        cloud.elsewhere(origin).ec2.describe_images(
-            Owners=["self"], Filters=[{"Name": name, "Values": [value]} for name, value in asked.items()]
-        )["Images"]
-    )
+    filters: Any = [{"Name": name, "Values": [value]} for name, value in asked.items()]
+    return bool(cloud.ec2.describe_images(Owners=["self"], Filters=filters, IncludeDisabled=True)["Images"])

@@ -13,7 +13,9 @@ from amibake.ec2.cloud import Cloud, tag_list
 from amibake.ec2.refusals import of_an_option
 from amibake.ec2.resource import eventually, resource, until_removed
 from amibake.errors import AmibakeError
+from amibake.image import EXPIRES
 
+PREFIX = "amibake_"
 UNKNOWN = "NoSuchEntity"
 THERE_ALREADY = ("EntityAlreadyExists", "LimitExceeded")
 """What IAM says when the answer to a first try was lost, and the call repeated: a profile has one role at most."""
@@ -34,11 +36,20 @@ def temporary_profile(cloud: Cloud, builder: Builder) -> Iterator[str | None]:
     if document is None:
         yield None
         return
-    name = f"amibake_{cloud.build}"
+    name = f"{PREFIX}{cloud.build}"
     with ExitStack() as undo:
         for part in _parts(cloud, name, document):
             undo.enter_context(part.made())
+        if cloud.resumed:
+            _keep_alive(cloud, name)
         yield name
+
+
+def _keep_alive(cloud: Cloud, name: str) -> None:
+    """What is taken up from another bake does not count as dead before this one is over."""
+    iam, tags = cloud.clients.service("iam", cloud.region), tag_list({EXPIRES: cloud.marks[EXPIRES]})
+    iam.tag_role(RoleName=name, Tags=tags)
+    iam.tag_instance_profile(InstanceProfileName=name, Tags=tags)
 
 
 @dataclass(frozen=True)

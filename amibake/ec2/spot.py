@@ -24,7 +24,7 @@ from amibake.ec2.request import (
 from amibake.ec2.resource import eventually, resource, until_removed
 from amibake.errors import AmibakeError, NotAuthorized
 
-_FLEET = "aws:ec2:fleet-id"
+FLEET = "aws:ec2:fleet-id"
 STRATEGY = "price-capacity-optimized"
 BY_PRIORITY = "capacity-optimized-prioritized"
 
@@ -84,19 +84,21 @@ def fleets(cloud: Cloud) -> Iterator[list[str]]:
     gone or there were none."""
     made: list[str] = []
 
-    def delete(fleet_id: str) -> None:
-        answer = cloud.ec2.delete_fleets(FleetIds=[fleet_id], TerminateInstances=True)
-        for one in answer.get("UnsuccessfulFleetDeletions", ()):
-            error = one.get("Error", {})
-            if error.get("Code") != "fleetIdDoesNotExist":
-                raise AmibakeError(f"DeleteFleets: EC2 says {error.get('Code')}: {error.get('Message')}")
-
     try:
         yield made
     finally:
         for fleet_id in made or _fleets_of_instances(cloud):
             by_hand = cloud.command("delete-fleets", "--terminate-instances", "--fleet-ids", fleet_id)
-            cloud.ledger.release("fleet", fleet_id, partial(delete, fleet_id), by_hand)
+            cloud.ledger.release("fleet", fleet_id, partial(delete_fleet, cloud, fleet_id), by_hand)
+
+
+def delete_fleet(cloud: Cloud, fleet_id: str) -> None:
+    """Delete one, with its instances. That it is not there is as good."""
+    answer = cloud.ec2.delete_fleets(FleetIds=[fleet_id], TerminateInstances=True)
+    for one in answer.get("UnsuccessfulFleetDeletions", ()):
+        error = one.get("Error", {})
+        if error.get("Code") != "fleetIdDoesNotExist":
+            raise AmibakeError(f"DeleteFleets: EC2 says {error.get('Code')}: {error.get('Message')}")
 
 
 def _fleets_of_instances(cloud: Cloud) -> list[str]:
@@ -107,7 +109,7 @@ def _fleets_of_instances(cloud: Cloud) -> list[str]:
     except AmibakeError:
         return []
     tags = [tag_dict(one.get("Tags")) for found in reservations for one in found["Instances"]]
-    return sorted({found[_FLEET] for found in tags if _FLEET in found})
+    return sorted({found[FLEET] for found in tags if FLEET in found})
 
 
 def request_spot(
