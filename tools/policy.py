@@ -26,7 +26,6 @@ class Feature(NamedTuple):
     more: str = ""
 
 
-_OF_LAUNCH = "For `amibake.launch`, which is no bake. With `iam_instance_profile=` it needs `instance_profile` too."
 TEXTS: Mapping[str, Feature] = {
     "copies": Feature("The image is copied to other regions.", ("ami_regions",)),
     "sharing": Feature(
@@ -74,7 +73,13 @@ TEXTS: Mapping[str, Feature] = {
         "A refusal of EC2's is to be understood.",
         more="Without it everything works; the error then shows EC2's message as it is, encoded.",
     ),
-    "launch": Feature(_OF_LAUNCH),
+    "launch": Feature(
+        'For `amibake.launch`, which is no bake; `policy("launch", bake=False)` is for those who only launch.',
+        more="With `iam_instance_profile=` it needs `instance_profile` too.",
+    ),
+    "sweep": Feature(
+        'For `amibake.sweep`, which is no bake; `policy("sweep", bake=False)` is for those who only sweep.'
+    ),
 }
 
 HEAD = """# The IAM policy of a bake
@@ -92,6 +97,7 @@ import amibake
 print(json.dumps(amibake.policy()))                      # a plain bake
 print(json.dumps(amibake.policy("copies", "sharing")))   # with what else is needed, of the features below
 print(json.dumps(amibake.policy(builder=builder)))       # what these options need
+print(json.dumps(amibake.policy("sweep", bake=False)))   # no bakes at all
 ```
 
 `account_id="123456789012"` limits it to one account; `partition="aws-cn"` and the like are for other partitions.

@@ -28,6 +28,7 @@ FEATURES: tuple[str, ...] = tuple(dict.fromkeys(grant.feature for grant in featu
 def policy(
     *features: str,
     builder: Builder | None = None,
+    bake: bool = True,
     partition: str = "aws",
     account_id: str = "*",
     roles: Sequence[str] = (),
@@ -41,16 +42,20 @@ def policy(
         features: What is needed besides a plain bake, of `amibake.permissions.FEATURES`, which docs/iam-policy.md
             explains.
         builder: What its options need is added.
+        bake: Whether those who have it bake. `policy("sweep", bake=False)` is for those who only sweep, and
+            `policy("launch", bake=False)` for those who only launch.
         partition: "aws", "aws-cn", "aws-us-gov", "aws-iso" or "aws-iso-b".
         account_id: The account's id, 12 digits; "*" is any, so that one policy fits all accounts.
         roles: The ARNs of the roles that builders may get, for "instance_profile".
         kms_keys: The ARNs of the KMS keys, for "encryption" [all keys of the account].
 
     Raises:
-        InvalidOption: no such feature, partition or account, or "instance_profile" without roles.
+        InvalidOption: no such feature, partition or account, "instance_profile" without roles, or nothing at all.
     """
-    wanted = {BASE, *features, *(features_of(builder) if builder is not None else ())}
+    wanted = {*([BASE] if bake else []), *features, *(features_of(builder) if builder is not None else ())}
     mistakes = list(_mistakes(features, partition, account_id))
+    if not wanted:
+        mistakes.append("bake: without it and without features there is nothing to allow")
     if "instance_profile" in wanted and not roles:
         mistakes.append("roles: name the roles that builders may get, by their ARNs: who may pass any has all of them")
     if mistakes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amibake.image import EXPIRES, ORIGIN, PUBLISHED, STATE
-from amibake.permissions.grant import BASE, NEW, OURS, TEMPORARY, UNPUBLISHED, Grant, ec2, made_by, only
+from amibake.permissions.grant import BASE, NAMED, NEW, OURS, TEMPORARY, UNPUBLISHED, Grant, ec2, made_by, only
 
 GRANTS: tuple[Grant, ...] = (
     Grant(
@@ -92,6 +92,6 @@ GRANTS: tuple[Grant, ...] = (
         "The marks of a draft go from what is published, and the date of expiry from a volume that is to be kept.",
         ec2("DeleteTags"),
         ("image", "snapshot", "volume"),
-        (OURS, only(EXPIRES, ORIGIN)),
+        (OURS, only(EXPIRES, ORIGIN), NAMED),
     ),
 )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from amibake.image import EXPIRES
+from amibake.image import EXPIRES, ORIGIN, PUBLISHED, STATE
 from amibake.permissions.grant import (
     BY_EC2,
     LASTING,
+    NAMED,
     NEW,
     OURS,
     TEMPORARY,
@@ -250,6 +251,14 @@ GRANTS: tuple[Grant, ...] = (
         (TEMPORARY, only(EXPIRES)),
     ),
     Grant(
+        "resume",
+        "KeepProfileAlive",
+        "And so does a temporary instance profile, with its role.",
+        iam("TagInstanceProfile", "TagRole"),
+        ("instance-profile", "role"),
+        (only(EXPIRES),),
+    ),
+    Grant(
         "decode",
         "Decode",
         "EC2's encoded reason for a refusal is shown in words.",
@@ -257,10 +266,17 @@ GRANTS: tuple[Grant, ...] = (
     ),
     Grant(
         "launch",
-        "UseWithInstances",
-        "Instances get key pairs and security groups of yours, and a network interface.",
+        "LookAtInstances",
+        "The image and the instance are looked at.",
+        ec2("DescribeImages", "DescribeInstances"),
+    ),
+    Grant(
+        "launch",
+        "UseForInstances",
+        "Instances are launched from any image, with subnets, security groups and key pairs of yours, and get a "
+        "network interface.",
         ec2("RunInstances"),
-        ("key-pair", "network-interface", "security-group"),
+        ("image", "key-pair", "network-interface", "security-group", "subnet"),
     ),
     Grant(
         "launch",
@@ -285,5 +301,81 @@ GRANTS: tuple[Grant, ...] = (
         ec2("TerminateInstances"),
         ("instance",),
         (OURS,),
+    ),
+    Grant(
+        "sweep",
+        "LookForLeftovers",
+        "Everything in the account is looked at, and what has a bake's tags is told from the rest.",
+        (
+            *ec2(
+                "DescribeFleets",
+                "DescribeImages",
+                "DescribeInstances",
+                "DescribeKeyPairs",
+                "DescribeLaunchTemplates",
+                "DescribeNetworkInterfaces",
+                "DescribeRegions",
+                "DescribeSecurityGroups",
+                "DescribeSnapshots",
+                "DescribeTags",
+                "DescribeVolumes",
+            ),
+            *iam("ListInstanceProfiles", "ListRoles"),
+        ),
+    ),
+    Grant(
+        "sweep",
+        "RemoveLeftovers",
+        "What is temporary goes. That it has expired is for `sweep` to see: tags are no dates to IAM.",
+        ec2(
+            "DeleteFleets",
+            "DeleteKeyPair",
+            "DeleteLaunchTemplate",
+            "DeleteNetworkInterface",
+            "DeleteSecurityGroup",
+            "DeleteVolume",
+            "TerminateInstances",
+        ),
+        ("fleet", "instance", "key-pair", "launch-template", "network-interface", "security-group", "volume"),
+        (TEMPORARY,),
+    ),
+    Grant(
+        "sweep",
+        "RemoveDeadDrafts",
+        "So do images that were never published, with their snapshots.",
+        ec2("DeleteSnapshot", "DeregisterImage", "DisableImageDeregistrationProtection"),
+        ("image", "snapshot"),
+        (UNPUBLISHED,),
+    ),
+    Grant(
+        "sweep",
+        "FinishPublication",
+        "What its origin says is published gets marked so.",
+        ec2("CreateTags"),
+        ("image", "snapshot"),
+        (OURS, only(STATE), {"StringEquals": {f"aws:RequestTag/{STATE}": PUBLISHED}}),
+    ),
+    Grant(
+        "sweep",
+        "FinishMarks",
+        "And loses the marks of a draft.",
+        ec2("DeleteTags"),
+        ("image", "snapshot"),
+        (OURS, only(EXPIRES, ORIGIN), NAMED),
+    ),
+    Grant(
+        "sweep",
+        "RemoveProfiles",
+        "Temporary instance profiles and roles go, by their names.",
+        iam(
+            "DeleteInstanceProfile",
+            "DeleteRole",
+            "DeleteRolePolicy",
+            "GetInstanceProfile",
+            "GetRole",
+            "ListRolePolicies",
+            "RemoveRoleFromInstanceProfile",
+        ),
+        ("instance-profile", "role"),
     ),
 )

@@ -129,8 +129,12 @@ def made_by(*calls: str) -> Condition:
 
 
 def only(*keys: str) -> Condition:
-    """These tags only, and at least one: a request that names none is about all of them."""
-    return {"ForAllValues:StringEquals": {"aws:TagKeys": list(keys)}, "Null": {"aws:TagKeys": "false"}}
+    """No other tags than these."""
+    return {"ForAllValues:StringEquals": {"aws:TagKeys": list(keys)}}
+
+
+# A request to take tags away that names none is about all of them.
+NAMED: Condition = {"Null": {"aws:TagKeys": "false"}}
 
 
 def ec2(*calls: str) -> tuple[str, ...]:

@@ -42,7 +42,9 @@ _NAMING = {
     "InstanceId": "instance",
     "InstanceIds": "instance",
     "KeyName": "key-pair",
+    "KeyPairId": "key-pair",
     "LaunchTemplateId": "launch-template",
+    "NetworkInterfaceId": "network-interface",
     "SnapshotId": "snapshot",
     "VolumeId": "volume",
 }
@@ -72,10 +74,10 @@ class Account(Protocol):
 
 def questions(account: Account, service: str, call: str, region: str, params: Params) -> Iterator[Question]:
     """What is asked for this call."""
-    if service == "iam":
-        return _of_iam(call, params)
     if not REFERENCE.get(f"{service}:{call}", {}).get("resources"):
         return iter([Question(f"{service}:{call}", "*")])
+    if service == "iam":
+        return _of_iam(call, params)
     return _OfEc2(account, call, region, params).all()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from tempfile import NamedTemporaryFile
 from types import SimpleNamespace
@@ -30,6 +31,7 @@ class Recorded:
     """A bake that has been: what it needed by its options and by how it was called, and what it asked."""
 
     name: str
+    bakes: bool
     features: frozenset[str]
     calls: frozenset[str]
     questions: tuple[Question, ...]
@@ -42,6 +44,7 @@ class Bench:
     place: Place
     recorder: Recorder
     features: set[str]
+    bakes: bool = True
 
     def bake(self, *steps: Any, **options: Any) -> Any:
         """Bake; how it is called is among the options."""
@@ -58,6 +61,11 @@ class Bench:
         except amibake.AmibakeError as error:
             return error
         raise AssertionError("it did not fail")
+
+    def begin(self, feature: str) -> None:
+        """What was needed until now does not count: from now on nothing is baked, but this is done."""
+        self.recorder.begin()
+        self.features, self.bakes = {feature}, False
 
     @property
     def ec2(self) -> Any:
@@ -81,7 +89,7 @@ def record(name: str) -> Recorded:
         bench = Bench(place, Recorder(place), set())
         SCENARIOS[name](bench)
         found = bench.recorder
-        return Recorded(name, frozenset(bench.features), frozenset(found.calls), tuple(found.questions))
+        return Recorded(name, bench.bakes, frozenset(bench.features), frozenset(found.calls), tuple(found.questions))
 
 
 @scenario
@@ -288,9 +296,62 @@ def refused_in_code(bench: Bench) -> None:
 
 @scenario
 def launched(bench: Bench) -> None:
-    bench.features.add("launch")
     image = bench.bake(app="shop")
     key = bench.ec2.create_key_pair(KeyName="me")["KeyName"]
-    bench.recorder.begin()  # what launches needs to bake nothing
+    bench.begin("launch")
     with amibake.launch(image, instance_type="t3.micro", key_name=key, session=bench.place.session) as instance:
         assert instance.state == "running"
+
+
+class Killed(BaseException):
+    """The end of the process: nothing that it still wants to say reaches AWS."""
+
+
+def killed(bench: Bench, last: str, **options: Any) -> None:
+    """A bake that dies once this call has been answered."""
+    answered: list[str] = []
+
+    def note(event_name: str, **_: Any) -> None:
+        answered.append(event_name)
+
+    def die(**_: Any) -> None:
+        if answered:
+            raise Killed
+
+    events = bench.place.session.events  # which a client has as they are when it is made
+    events.register(f"after-call.{last}", note)
+    events.register("before-call", die)
+    with suppress(Killed):
+        bench.bake(**options)
+        raise AssertionError("it went on")
+    events.unregister(f"after-call.{last}", note)
+    events.unregister("before-call", die)
+    bench.place.clock.sleep(1)  # so that no two images have one name
+
+
+@scenario
+def swept(bench: Bench) -> None:
+    killed(bench, "ec2.CreateFleet", spot_price="auto")
+    killed(bench, "iam.AddRoleToInstanceProfile", temporary_iam_instance_profile_policy_document=DOCUMENT)
+    killed(bench, "ec2.EnableImageDeregistrationProtection", ami_regions=COPIES, deregistration_protection=True)
+    killed(bench, "ec2.CreateTags", ami_regions=COPIES)
+    (image,) = bench.ec2.describe_images(Owners=["self"], Filters=[{"Name": "tag:amibake:state", "Values": ["draft"]}])[
+        "Images"
+    ]
+    tags = image["Tags"]
+    subnet = bench.ec2.describe_subnets()["Subnets"][0]
+    for make, kind, where in (
+        (bench.ec2.create_volume, "volume", {"Size": 1, "AvailabilityZone": subnet["AvailabilityZone"]}),
+        (bench.ec2.create_network_interface, "network-interface", {"SubnetId": subnet["SubnetId"]}),
+    ):
+        make(**where, TagSpecifications=[{"ResourceType": kind, "Tags": tags}])
+    bench.place.clock.sleep(24 * 3600)
+
+    def regions(**_: Any) -> Any:  # there are more, and each takes its time
+        found = [{"RegionName": region} for region in ("us-east-1", *COPIES)]
+        return SimpleNamespace(status_code=200), {"Regions": found}
+
+    bench.place.session.events.register("before-call.ec2.DescribeRegions", regions)
+    bench.begin("sweep")
+    found = amibake.sweep(regions="all", session=bench.place.session)
+    assert (found.leftovers, found.warnings, found.spared) == ((), (), ())

@@ -32,6 +32,8 @@ class Recorder:
         self.calls: set[str] = set()
         self.questions: dict[Question, None] = {}
         self._clients: dict[tuple[str, str], Any] = {}
+        for region in ("us-east-1", "eu-west-1", "us-west-2"):
+            self.client("ec2", region)  # making clients is not for threads
         self._template: dict[str, Any] = {}
         place.session.events.register("before-parameter-build", self._hear)
 

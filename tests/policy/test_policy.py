@@ -32,7 +32,7 @@ def all_recorded() -> list[Recorded]:
 
 
 def policy_for(bake: Recorded) -> Policy:
-    return amibake.policy(*bake.features, roles=[ROLE])
+    return amibake.policy(*bake.features, bake=bake.bakes, roles=[ROLE])
 
 
 def refused(policy: Policy, questions: Iterable[Question]) -> list[Question]:
@@ -48,7 +48,7 @@ def test_everything_that_a_bake_asks_for_is_allowed_by_the_policy_of_its_options
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_policy_for_one_account_and_one_that_is_split_allow_the_same(name: str) -> None:
     bake = recorded(name)
-    narrow = amibake.policy(*bake.features, roles=[ROLE], account_id=ACCOUNT)
+    narrow = amibake.policy(*bake.features, bake=bake.bakes, roles=[ROLE], account_id=ACCOUNT)
     assert refused(narrow, bake.questions) == []
     parts = split(narrow, limit=2500)
     assert max(map(size, parts)) <= 2500
@@ -323,10 +323,11 @@ def test_every_statement_has_a_name_of_its_own_that_iam_takes() -> None:
     assert all(grant.why.endswith(".") for grant in GRANTS)
 
 
-def test_a_plain_bake_needs_one_managed_policy_and_everything_needs_two() -> None:
-    assert size(amibake.policy()) <= LIMIT // 2
+def test_a_plain_bake_needs_one_managed_policy_and_so_does_a_sweep_and_everything_needs_three() -> None:
+    for document in (amibake.policy(), amibake.policy("sweep", bake=False), amibake.policy("launch", bake=False)):
+        assert size(document) <= LIMIT // 2
     parts = split(amibake.policy(*FEATURES, roles=[ROLE]))
-    assert len(parts) == 2
+    assert len(parts) == 3
     assert max(map(size, parts)) <= LIMIT
 
 
@@ -353,6 +354,8 @@ def test_mistakes_are_named_all_at_once() -> None:
         "roles",
     ]
     assert "did you mean copies?" in caught.value.mistakes[0]
+    with pytest.raises(amibake.InvalidOption, match="nothing to allow"):
+        amibake.policy(bake=False)
 
 
 def _arn(kind: str) -> str:
