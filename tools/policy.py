@@ -6,6 +6,7 @@ python -m tools.policy
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ from amibake.permissions import FEATURES, GRANTS, LIMIT, SHARING, size, split
 from amibake.permissions.grant import BASE
 
 PAGE = Path(__file__).parent.parent / "docs" / "iam-policy.md"
+WIDTH = 100
+"""Characters of a list that may stand in one line."""
 ROLE = "arn:aws:iam::*:role/YOUR-ROLE"
 
 
@@ -94,10 +97,10 @@ already can be given them. `amibake.policy` answers with it as a dict:
 import json
 import amibake
 
-print(json.dumps(amibake.policy()))                      # a plain bake
-print(json.dumps(amibake.policy("copies", "sharing")))   # with what else is needed, of the features below
-print(json.dumps(amibake.policy(builder=builder)))       # what these options need
-print(json.dumps(amibake.policy("sweep", bake=False)))   # no bakes at all
+print(json.dumps(amibake.policy()))  # a plain bake
+print(json.dumps(amibake.policy("copies", "sharing")))  # with what else is needed, of the features below
+print(json.dumps(amibake.policy(builder=builder)))  # what these options need
+print(json.dumps(amibake.policy("sweep", bake=False)))  # no bakes at all
 ```
 
 `account_id="123456789012"` limits it to one account; `partition="aws-cn"` and the like are for other partitions.
@@ -189,7 +192,14 @@ def _lead(feature: Feature) -> str:
 
 
 def _json(value: Any) -> str:
-    return f"```json\n{json.dumps(value, indent=2)}\n```\n"
+    text = re.sub(r"\[\s+([^][{}]+?)\s+\]", _in_one_line, json.dumps(value, indent=2))
+    return f"```json\n{text}\n```\n"
+
+
+def _in_one_line(found: re.Match[str]) -> str:
+    """A list of texts, where it is short."""
+    line = "[" + re.sub(r"\s+", " ", found[1]) + "]"
+    return line if len(line) < WIDTH else found[0]
 
 
 def _reasons(feature: str) -> str:

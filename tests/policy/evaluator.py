@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 Context = Mapping[str, tuple[str, ...]]
@@ -28,9 +29,6 @@ class Question:
     def context(self) -> Context:
         """{key: its values}."""
         return dict(self.known)
-
-    def knowing(self, **_: Any) -> Question:
-        return self
 
 
 def allows(policy: Mapping[str, Any], question: Question) -> bool:
@@ -60,8 +58,12 @@ def several(values: str | Sequence[str]) -> list[str]:
 
 def _like(pattern: str, text: str) -> bool:
     """* is anything, also nothing; ? is one character."""
-    expression = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
-    return re.fullmatch(expression, text, re.DOTALL) is not None
+    return _expression(pattern).fullmatch(text) is not None
+
+
+@cache
+def _expression(pattern: str) -> re.Pattern[str]:
+    return re.compile(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL)
 
 
 _OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
