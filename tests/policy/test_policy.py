@@ -167,7 +167,9 @@ def test_nothing_that_is_not_of_a_bake_can_be_touched(name: str, whose: str) -> 
             assert not allows(policy, question), question
 
 
-@pytest.mark.parametrize("name", ["plain", "script_failed", "image_failed", "copy_failed", "spot", "volumes_that_stay"])
+@pytest.mark.parametrize(
+    "name", ["plain", "script_failed", "image_failed", "copy_failed", "spot", "volumes_that_stay", "swept"]
+)
 def test_what_is_published_or_launched_can_only_be_marked_as_published(name: str) -> None:
     bake = recorded(name)
     for tags in (LASTING, PUBLISHED):
