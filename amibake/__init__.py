@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from amibake.instance import Instance as Instance
     from amibake.instance import launch as launch
     from amibake.interrupts import Interrupted as Interrupted
+    from amibake.permissions import policy as policy
     from amibake.provisioners import Breakpoint as Breakpoint
     from amibake.provisioners import File as File
     from amibake.provisioners import Reboot as Reboot
@@ -101,6 +102,7 @@ _HOMES = {
     "Secret": "secret",
     "bake": "flow",
     "find_image": "images",
+    "policy": "permissions",
     "provision": "inner_loop",
 }
 
