@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from amibake import waiting
 from amibake.builder import Builder
 from amibake.ec2.cloud import CONSISTENCY, Cloud, tag_dict, tag_list
-from amibake.ec2.drafts import Drafts, describe, snapshot_ids
+from amibake.ec2.drafts import UNKNOWN, Drafts, describe, snapshot_ids
 from amibake.ec2.images import DraftTags, as_image, wait_until_available
 from amibake.ec2.refusals import of_an_option
 from amibake.ec2.resource import eventually, patiently
@@ -70,7 +70,7 @@ def _copy_request(cloud: Cloud, image: ImageTypeDef, plan: Plan, tags: DraftTags
 def _copy(cloud: Cloud, drafts: Drafts, request: dict[str, Any], image: ImageTypeDef) -> str:
     def create() -> str:
         try:
-            return eventually(cloud, partial(cloud.ec2.copy_image, **request), *_JUST_MADE)["ImageId"]
+            return eventually(cloud, partial(cloud.ec2.copy_image, **request), UNKNOWN)["ImageId"]
         except AmibakeError as error:
             raise of_an_option(error, {"InvalidAMIName.Duplicate": "ami_name"}) from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from botocore import xform_name
@@ -13,11 +14,17 @@ from botocore.exceptions import ClientError
 import amibake
 from amibake.testing import Place
 from tests.account import temporary
-from tests.faults.scenarios import REGIONS, Scenario
+from tests.faults.scenarios import PROFILE, REGIONS, Scenario
+
+
+@lru_cache(maxsize=4)
+def _client(session: Any, service: str, region: str) -> Any:
+    return session.client(service, region_name=region)
 
 
 def ec2(place: Place, region: str = REGIONS[0]) -> Any:
-    return place.session.client("ec2", region_name=region)
+    """A client."""
+    return _client(place.session, "ec2", region)
 
 
 def images(place: Place, region: str = REGIONS[0]) -> list[Any]:
@@ -25,19 +32,19 @@ def images(place: Place, region: str = REGIONS[0]) -> list[Any]:
     return found
 
 
-def left(place: Place) -> set[str]:
-    """Everything temporary, in every region that is used."""
-    iam = place.session.client("iam")
-    return {each for region in REGIONS for each in temporary(ec2(place, region), iam)}
+def left(place: Place, scenario: Scenario | None = None) -> set[str]:
+    """Everything temporary: wherever that scenario makes anything, or everywhere."""
+    regions = scenario.regions if scenario else REGIONS
+    iam = _client(place.session, "iam", REGIONS[0]) if scenario in (None, PROFILE) else None
+    return {each for region in regions for each in temporary(ec2(place, region), iam)}
 
 
 def check_published(place: Place, image: amibake.Image, scenario: Scenario) -> None:
     """The image is there, once in each region, and published."""
     assert set(image.ids) == set(scenario.regions), f"in {set(image.ids)}"
-    for region in REGIONS:
+    for region in scenario.regions:
         found = {one["ImageId"]: one for one in images(place, region)}
-        wanted = {image.ids[region]} if region in image.ids else set()
-        assert set(found) == wanted, f"{set(found)} in {region} instead of {wanted}"
+        assert set(found) == {image.ids[region]}, f"{set(found)} in {region} instead of {image.ids[region]}"
         for one in found.values():
             assert is_published(one), f"{one['ImageId']} is {one['State']}: {one['Tags']}"
 
@@ -47,9 +54,9 @@ def is_published(image: Any) -> bool:
     return image["State"] == "available" and {"Key": "amibake:state", "Value": "published"} in image["Tags"]
 
 
-def remove_images(place: Place) -> None:
+def remove_images(place: Place, scenario: Scenario | None = None) -> None:
     """Make room for the next bake."""
-    for region in REGIONS:
+    for region in scenario.regions if scenario else REGIONS:
         client = ec2(place, region)
         for image in images(place, region):
             if image.get("DeregistrationProtection", "disabled") != "disabled":

@@ -33,7 +33,7 @@ def record(place: Place, scenario: Scenario) -> tuple[list[Call], float]:
 def clear(place: Place, scenario: Scenario) -> None:
     """Make room for the next bake, which may be one that wants to find the image."""
     if not scenario.replaces:
-        remove_images(place)
+        remove_images(place, scenario)
     place.clock.sleep(1)
 
 
@@ -49,7 +49,8 @@ def survived(place: Place, scenario: Scenario, took: float, *placed: Placed) -> 
         assert len(placed) > 1 or placed[0].met, "not met"
         check_published(place, image, scenario)
         assert not image.warnings + image.leftovers, f"told of {image.warnings + image.leftovers}"
-        assert not left(place), f"left {left(place)}"
+        there = left(place, scenario)
+        assert not there, f"left {there}"
         assert seconds <= took + BOUND * len(placed), f"took {seconds} s instead of {took} s"
     except (AmibakeError, AssertionError) as error:
         return f"{type(error).__name__}: {error}"

@@ -19,7 +19,7 @@ from amibake.testing import Place
 from tests.faults.injection import Call, Fault, Injector, Placement, injected, placements
 from tests.faults.outcome import check_published, commands, follow, images, is_published, left, remove_images
 from tests.faults.running import record
-from tests.faults.scenarios import ALL, REGIONS, Scenario, alike
+from tests.faults.scenarios import ALL, Scenario, alike
 from tests.faults.tally import COUNTS, slow
 
 QUICK = 10.0
@@ -91,7 +91,7 @@ def outcome(
 ) -> str:
     """What is wrong with a bake that meets it, if anything is: what is `said`, and whether it makes an image."""
     COUNTS[kind] += 1
-    before, started = left(place), place.clock.now()  # that is of a case that has failed
+    before, started = left(place, scenario), place.clock.now()  # that is of a case that has failed
     try:
         with injected(refused):
             image = scenario.bake(place)
@@ -106,13 +106,13 @@ def outcome(
         wrong, notes = wrong_image(place, scenario, image, baked), image.warnings + image.leftovers
         if (seconds := place.clock.now() - started) > took + QUICK:
             wrong = f"{wrong} {seconds} s instead of {took} s"
-    return wrong or cleared(place, commands(notes), notes, before)
+    return wrong or cleared(place, scenario, notes, before)
 
 
 def wrong_error(
     place: Place, scenario: Scenario, refused: Refused, error: NotAuthorized, said: str, baked: bool | None
 ) -> str:
-    published = [one for region in REGIONS for one in images(place, region) if is_published(one)]
+    published = [one for region in scenario.regions for one in images(place, region) if is_published(one)]
     facts = {
         f"no image: {error}": not baked,
         f"{said} is not in {error}": said in str(error),
@@ -135,13 +135,15 @@ def wrong_image(place: Place, scenario: Scenario, image: amibake.Image, baked: b
     return ""
 
 
-def cleared(place: Place, told: list[str], notes: tuple[str, ...], before: set[str]) -> str:
+def cleared(place: Place, scenario: Scenario, notes: tuple[str, ...], before: set[str]) -> str:
     """What is wrong with what was left, and with the commands that are to remove it."""
+    told = commands(notes)
     try:
-        there = left(place) - before
+        there = left(place, scenario) - before
         assert bool(told) or not there, f"left {there}, and said nothing but {notes}"
-        follow(place, told)
-        there = left(place) - before
+        if told:
+            follow(place, told)
+            there = left(place, scenario) - before
         assert not there, f"left {there} after {told}"
     except AssertionError as error:
         return f"{error} of {notes}"
@@ -162,7 +164,8 @@ def since(placement: Placement) -> Callable[[Call], bool]:
 
 
 def again(place: Place, scenario: Scenario) -> None:
-    remove_images(place)
+    """Make room for the next bake, or what it is to replace."""
+    remove_images(place, scenario)
     if scenario.replaces:
         scenario.bake(place)
         place.clock.sleep(1)
