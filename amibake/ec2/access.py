@@ -15,7 +15,7 @@ from amibake.builder import Builder
 from amibake.ec2.cloud import Cloud
 from amibake.ec2.network import Network
 from amibake.ec2.refusals import of_an_option
-from amibake.ec2.resource import eventually, resource, until_removed
+from amibake.ec2.resource import eventually, remove, resource
 from amibake.errors import AmibakeError, InvalidOption
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def temporary_key_pair(cloud: Cloud, builder: Builder, public: str) -> AbstractC
 
     def release(name: str) -> None:
         by_hand = cloud.command("delete-key-pair", "--key-name", name)
-        cloud.ledger.release("key pair", name, lambda: cloud.ec2.delete_key_pair(KeyName=name), by_hand)
+        remove(cloud, "key pair", name, partial(cloud.ec2.delete_key_pair, KeyName=name), by_hand)
 
     return resource(cloud, "key pair", create=create, find=find, release=release)
 
@@ -83,12 +83,10 @@ def security_groups(cloud: Cloud, network: Network) -> Iterator[list[str]]:
         return [group["GroupId"] for group in found]
 
     def release(group_id: str) -> None:
-        def remove() -> None:
-            delete = partial(cloud.ec2.delete_security_group, GroupId=group_id)
-            until_removed(cloud, f"security group {group_id} to be free", delete, "DependencyViolation")
-
+        delete = partial(cloud.ec2.delete_security_group, GroupId=group_id)
         by_hand = cloud.command("delete-security-group", "--group-id", group_id)
-        cloud.ledger.release("security group", group_id, remove, by_hand)
+        busy = ("DependencyViolation",)
+        remove(cloud, "security group", group_id, delete, by_hand, busy=busy, held_by=("instance",))
 
     with resource(cloud, "security group", create=create, find=find, release=release) as group_id:
         yield [group_id]

@@ -13,7 +13,7 @@ from amibake.ec2.listing import list_things
 from amibake.ec2.profile import BUSY, UNKNOWN
 from amibake.ec2.remains import KINDS, Thing
 from amibake.ec2.resource import patiently
-from amibake.ec2.spot import delete_fleet
+from amibake.ec2.spot import delete_fleets
 from amibake.ec2.workers import Workers
 from amibake.errors import AmibakeError, WaitTimeout
 from amibake.image import DRAFT, EXPIRES, ORIGIN, PUBLISHED, STATE
@@ -207,7 +207,7 @@ def _call(cloud: Cloud, thing: Thing) -> Callable[[], object]:
     """The call that removes something in a region."""
     ec2 = cloud.ec2
     calls: dict[str, Callable[[], object]] = {
-        "fleet": partial(delete_fleet, cloud, thing.id),
+        "fleet": partial(delete_fleets, cloud, [thing.id]),
         "image": partial(_deregister, cloud, thing),
         "key pair": partial(ec2.delete_key_pair, KeyPairId=thing.id),
         "launch template": partial(ec2.delete_launch_template, LaunchTemplateId=thing.id),
