@@ -1,4 +1,4 @@
-"""What leaves the builder before it is imaged: all that an image must not have, or that its instances must not share."""
+"""What leaves the builder before it is imaged: what an image must not have, and what its instances must not share."""
 
 from __future__ import annotations
 
@@ -45,7 +45,14 @@ def seal(host: Host, public_key: str | None, ledger: Ledger) -> None:
     """
     key = public_key.split()[1] if public_key else ""
     script = f"key={key}\n".encode() + resources.files("amibake").joinpath("seal.sh").read_bytes()
-    words = ["sh", "-c", _GUARD, "seal-by-amibake", _boot_id(), _machine_identity()]  # no test's machine runs it: no amibake-
+    words = [
+        "sh",
+        "-c",
+        _GUARD,
+        "seal-by-amibake",
+        _boot_id(),
+        _machine_identity(),
+    ]  # no test's machine runs it: no amibake-
     done = host.run(f"exec {shlex.join(words)}", input=script, capture=True, name="seal the builder")
     left_out = f"the bake's key in authorized_keys, {_LEFT_OUT}" if key else _LEFT_OUT
     if done.status == _OUR_OWN_MACHINE:

@@ -70,13 +70,12 @@ look_at() { # proc_pid_stat(5); a name may have anything in it
     parent=$2 session=$4 terminal=$5
 }
 
-end_cloud_init() {
+end_cloud_init() { # which would write down again what is removed here
     grep -l -s 'cloud-ini[t]' /proc/[0-9]*/cmdline | while IFS=/ read -r _ _ process _; do
-        words=$(tr '\0' ' ' 2>/dev/null <"/proc/$process/cmdline")
-        case $words in
-            cloud-init\ * | */bin/cloud-init\ *)
-                kill -s KILL "$process" && warn "cloud-init was still at work and was ended: $words" ;;
-        esac
+        words=$(tr '\0' '\n' 2>/dev/null <"/proc/$process/cmdline")
+        if printf '%s\n' "$words" | grep -q -x -E '(.*/bin/)?cloud-init' && kill -s KILL "$process"; then
+            warn "cloud-init was still at work and was ended: $(printf '%s\n' "$words" | tr '\n' ' ')"
+        fi
     done
 }
 

@@ -70,6 +70,9 @@ class Apart:
     def there(self, path: str) -> bool:
         return os.path.lexists(self / path)
 
+    def names(self, directory: str) -> list[str]:
+        return sorted(path.name for path in (self / directory).iterdir())
+
     def run(self, *words: str, given: bytes = b"") -> int:
         """Run this there, as root, and answer with its exit status."""
         enter = ["unshare", "--mount", "--pid", "--fork", "--net", "--ipc", "--uts", "sh", "-c", _ENTER, "enter"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,10 +35,10 @@ class Here:
         """What happens where the script would be run."""
         self.fake("sh", f'if [ "$1" = -c ]; then exec /bin/sh "$@"; fi\n{does}')
 
-    def run(self, command: str, *, input: bytes = b"", **_: Any) -> Completed:
-        self.command, self.given = command, input
+    def run(self, command: str, **options: Any) -> Completed:
+        self.command, self.given = command, options["input"]
         words = ["/bin/sh", "-c", command]
-        done = subprocess.run(words, input=input, capture_output=True, env={"PATH": str(self.fakes)}, check=False)
+        done = subprocess.run(words, input=self.given, capture_output=True, env={"PATH": str(self.fakes)}, check=False)
         said = done.stderr.decode()
         return Completed(done.returncode, done.stdout.decode(), said, tuple(said.splitlines()))
 
@@ -101,9 +100,9 @@ def test_without_passwordless_sudo_nothing_is_changed_and_the_warning_names_what
     here.fake("sudo", "exit 1")
     (warning,) = run(here)
     assert warning == (
-        "not sealed: no passwordless sudo on the builder; left in the image: the bake's key in authorized_keys, the SSH "
-        "host keys, the machine id, cloud-init's state of the instance, random seeds, DHCP leases, shell histories and "
-        "temporary files of amibake's"
+        "not sealed: no passwordless sudo on the builder; left in the image: the bake's key in authorized_keys, the "
+        "SSH host keys, the machine id, cloud-init's state of the instance, random seeds, DHCP leases, shell histories "
+        "and temporary files of amibake's"
     )
     (warning,) = run(here, None)
     assert "left in the image: the SSH host keys, the machine id" in warning
@@ -159,4 +158,4 @@ def test_what_we_are_ourselves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     file.write_text("")
     assert seal._machine_identity() == "-"
     file.write_text("6" * 32)
-    assert seal._machine_identity() == f"{os.stat(file).st_dev}:{os.stat(file).st_ino}"
+    assert seal._machine_identity() == f"{file.stat().st_dev}:{file.stat().st_ino}"
