@@ -10,6 +10,7 @@ LC_ALL=C PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 export LC_ALL PATH
 exec 3>&1 >&2
 key=${key-}
+shared="all instances of the image will have the same"
 
 warn() { printf '%s\n' "$*" >&3; }
 fail() { printf '%s\n' "$*"; exit 1; }
@@ -57,7 +58,7 @@ end_terminals() {
         case $ours in *" $session "*) continue ;; esac
         case $terminal:$name in
             0:*) ;;
-            *:*sh | *:python* | *:ipython* | *:node | *:irb | *:less | *:vi* | *:mysql | *:mariadb | *:psql | *:sqlite3 | *:redis-cli)
+            *:*sh | *:*python* | *:node | *:irb | *:less | *:vi* | *:*sql | *:mariadb | *:sqlite3 | *:redis*)
                 kill -s KILL "${process#/proc/}" ;;
         esac
     done
@@ -83,15 +84,16 @@ key_places() { # where sshd looks for a user's keys
     if [ -z "${places-}" ] || grep -q -s -i '^[[:space:]]*match' /etc/ssh/sshd_config /etc/ssh/sshd_config.d/*; then
         places=$("$sshd" -T -C "user=$1,host=localhost,addr=127.0.0.1" 2>/dev/null | sed -n 's/^authorizedkeysfile //p')
     fi
-    printf '%s\n' "${places:=.ssh/authorized_keys .ssh/authorized_keys2}"
+    printf '%s\n' "$places"
 }
 
-key_directories() { # of all users; in them may be copies of the files, too, and those of users whom no list has
+key_directories() { # of all users, and ~/.ssh anyway; in them may be copies of the files, and files of whom no list has
     sed 's:.*:&/.ssh:' "$scratch/homes"
     users | while IFS=: read -r user _ uid _ _ home _; do
         key_places "$user" >"$scratch/places"
         quoted=$(printf '%s\n' "$home" | sed 's/[\\&|]/\\&/g')
-        tr ' ' '\n' <"$scratch/places" | sed "s|%h|$quoted|g; s|%u|$user|g; s|%U|$uid|g; s|%%|%|g; s|^[^/]|$quoted/&|; s|[^/]*\$||"
+        tr ' ' '\n' <"$scratch/places" |
+            sed "/^\$/d; s|%h|$quoted|g; s|%u|$user|g; s|%U|$uid|g; s|%%|%|g; s|^[^/]|$quoted/&|; s|[^/]*\$||"
     done
 }
 
@@ -136,15 +138,15 @@ forget_seeds() {
     fi
     # systemd-creds(1): what is encrypted by it can be read by it alone
     if [ -n "$(ls -A /etc/credstore.encrypted 2>/dev/null)" ] && [ -e /var/lib/systemd/credential.secret ]; then
-        warn "/var/lib/systemd/credential.secret stays, because there is something in /etc/credstore.encrypted: all" \
-            "instances of the image will have the same"
+        warn "/var/lib/systemd/credential.secret stays, because there is something in /etc/credstore.encrypted: $shared"
     else
         remove /var/lib/systemd/credential.secret
     fi
 }
 
 forget_leases() {
-    for leases in /var/lib/dhcp /var/lib/dhcp3 /var/lib/dhclient /var/lib/dhcpcd /var/lib/dhcpcd5 /var/lib/NetworkManager; do
+    for leases in dhcp dhcp3 dhclient dhcpcd dhcpcd5 NetworkManager; do
+        leases=/var/lib/$leases
         [ -n "$(ls "$leases"/*lease* 2>/dev/null)" ] || continue
         remove "$leases"/*lease* "$leases/duid"
         hide "$leases" || warn "DHCP leases may be written to $leases again before the builder stops"
@@ -175,8 +177,9 @@ units_at_boot() {
     while [ -n "$units" ]; do
         printf '%s\n' "$units" >>"$scratch/units"
         # shellcheck disable=SC2086 # into words
-        units=$(systemctl show -p Wants -p Requires -p BindsTo -p Triggers -- $units | sed 's/^[A-Za-z]*=//' | tr ' ' '\n' |
-            grep -E '^[^\\]*\.(service|socket|target|timer|path)$' | sort -u | grep -v -x -F -f "$scratch/units")
+        units=$(systemctl show -p Wants -p Requires -p BindsTo -p Triggers -- $units | sed 's/^[A-Za-z]*=//' |
+            tr ' ' '\n' | grep -E '^[^\\]*\.(service|socket|target|timer|path)$' | sort -u |
+            grep -v -x -F -f "$scratch/units")
     done
     # shellcheck disable=SC2046 # into words
     systemctl show -p FragmentPath -p DropInPaths -- $(cat "$scratch/units") | sed 's/^[A-Za-z]*=//' | tr ' ' '\n'
@@ -189,10 +192,12 @@ files_at_boot() { # what says what the next boot does: units or init scripts, an
         printf '%s\n' /etc/rc[S2-5].d/S* /etc/runlevels/*/* /etc/init/*.conf
     fi >"$scratch/first"
     [ ! -x /etc/rc.local ] || echo /etc/rc.local >>"$scratch/first"
-    { cat "$scratch/first"; tr '\n' '\0' <"$scratch/first" | xargs -0 grep -h -s -o -E '/[A-Za-z0-9_.@/+-]+' -- /dev/null; } |
-        grep -v -E '^/(dev|proc|sys|run)/' | sort -u | while IFS= read -r file; do
-            [ ! -f "$file" ] || printf '%s\n' "$file"
-        done
+    {
+        cat "$scratch/first"
+        tr '\n' '\0' <"$scratch/first" | xargs -0 grep -h -s -o -E '/[A-Za-z0-9_.@/+-]+' -- /dev/null
+    } | grep -v -E '^/(dev|proc|sys|run)/' | sort -u | while IFS= read -r file; do
+        [ ! -f "$file" ] || printf '%s\n' "$file"
+    done
 }
 
 made_at_boot() { # whether a file of these, be it a unit or a script, says one of the words
@@ -226,24 +231,24 @@ cloud_init_makes_host_keys() {
     command -v cloud-init >/dev/null && grep -q cloud-init "$scratch/at-boot" || return 1
     if [ -e /etc/cloud/cloud-init.disabled ] || [ -e /run/cloud-init/disabled ]; then return 1; fi
     if grep -q cloud-init=disabled /proc/cmdline; then return 1; fi
-    if grep -q -s -E '^ *ssh_genkeytypes: *(\[ *\]|null|~)' /etc/cloud/cloud.cfg /etc/cloud/cloud.cfg.d/*.cfg; then return 1; fi
-    grep -q -s -E '(^ *- *|[[,] *)ssh *($|[],])' /etc/cloud/cloud.cfg /etc/cloud/cloud.cfg.d/*.cfg
+    set -- /etc/cloud/cloud.cfg /etc/cloud/cloud.cfg.d/*.cfg
+    if grep -q -s -E '^ *ssh_genkeytypes: *(\[ *\]|null|~)' "$@"; then return 1; fi
+    grep -q -s -E '(^ *- *|[[,] *)ssh *($|[],])' "$@" # the module
 }
 
 forget_host_keys() {
     for file in $("$sshd" -T 2>/dev/null | sed -n 's/^hostkey //p'); do
         case $file in
             /etc/ssh/ssh_host_*_key) ;;
-            *) [ ! -e "$file" ] || warn "the SSH host key $file stays, because none of that name is made at a first boot:" \
-                "all instances of the image will have the same" ;;
+            *) [ ! -e "$file" ] ||
+                warn "the SSH host key $file stays, because none of that name is made at a first boot: $shared" ;;
         esac
     done
     [ -n "$(ls /etc/ssh/ssh_host_*_key 2>/dev/null)" ] || return 0
     if cloud_init_makes_host_keys || made_at_boot 'ssh-keygen|openssh-server' host_keys; then
         remove /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub
     else
-        warn "the SSH host keys stay, because nothing on the builder makes others at a first boot: all instances of the" \
-            "image will have the same"
+        warn "the SSH host keys stay, because nothing on the builder makes others at a first boot: $shared"
     fi
 }
 
@@ -253,10 +258,9 @@ forget_host_keys() {
 forget_machine() {
     if has_systemd; then
         if grep -q ' /etc/machine-id ' /proc/self/mountinfo && ! umount /etc/machine-id; then
-            warn "/etc/machine-id could not be emptied, because something is mounted there: all instances of the image may have" \
-                "the same"
+            warn "/etc/machine-id could not be emptied, because something is mounted there: $shared"
         elif [ -e /etc/machine-id ] && ! (: >/etc/machine-id); then
-            warn "/etc/machine-id could not be emptied: all instances of the image will have the same"
+            warn "/etc/machine-id could not be emptied: $shared"
         fi
         # A link to the other one is as it should be.
         [ -L /var/lib/dbus/machine-id ] || [ -L /etc/machine-id ] || remove /var/lib/dbus/machine-id

@@ -96,14 +96,14 @@ class TestTheKey:
         assert kept.read_text() == "# from cloud-init\n\n\n"
 
     def test_is_looked_for_where_sshd_would(self, machine: Apart) -> None:
-        machine.user("deploy", 1001, "/srv/deploy")
+        machine.user("deploy", 1001, "/srv/de&ploy")
         machine.write("/etc/ssh/sshd_config", "Match User deploy\n")
         machine.fake(
             "sshd",
-            'case $3 in user=deploy,*) echo authorizedkeysfile %h/keys/%u.pub "/etc/keys/100%%/%U" ;;'
+            'case $3 in user=deploy,*) echo authorizedkeysfile %h/keys/%u.pub "/etc/keys/100%%/%U/key" ;;'
             " user=admin,*) echo authorizedkeysfile /etc/ssh/authorized_keys/%u keys/mine ;; esac",
         )
-        places = ["/srv/deploy/keys/deploy.pub", "/etc/keys/100%/1001", "/etc/ssh/authorized_keys/admin"]
+        places = ["/srv/de&ploy/keys/deploy.pub", "/etc/keys/100%/1001/key", "/etc/ssh/authorized_keys/admin"]
         places += ["/home/admin/keys/mine", "/etc/ssh/authorized_keys/somebody", "/root/.ssh/authorized_keys"]
         files = [machine.write(place, OTHER + LINE) for place in places]
         assert seal(machine) == []
@@ -391,13 +391,13 @@ class TestLeases:
 
 
 def test_nobodys_history_stays(machine: Apart) -> None:
-    machine.user("deploy", 1001, "/srv/deploy")
+    machine.user("deploy", 1001, "/srv/de&ploy")
     names = [".bash_history", ".zsh_history", ".python_history", ".lesshst", ".local/share/fish/fish_history"]
-    for home in ("/root", "/home/admin", "/srv/deploy"):
+    for home in ("/root", "/home/admin", "/srv/de&ploy"):
         for name in (*names, ".bashrc"):
             machine.write(f"{home}/{name}")
     assert seal(machine) == []
-    for home in ("/root", "/home/admin", "/srv/deploy"):
+    for home in ("/root", "/home/admin", "/srv/de&ploy"):
         assert [name for name in names if machine.there(f"{home}/{name}")] == []
         assert machine.there(f"{home}/.bashrc")
 
