@@ -43,6 +43,10 @@ end_timer() {
     if has_systemd; then systemctl stop amibake-timer.timer amibake-timer.service 2>/dev/null; fi
     for process in $(timers); do kill -s KILL "$process"; done
     remove /run/amibake-timer*
+    for _ in 1 2 3 4 5 6 7 8 9 10; do # a process takes its time to end
+        [ -n "$(timers)" ] || return 0
+        sleep 0.2 2>/dev/null || sleep 1
+    done
     for process in $(timers); do warn "process $process is a power-off timer and could not be ended"; done
 }
 

@@ -114,6 +114,12 @@ def test_root_needs_no_sudo(here: Here) -> None:
     assert run(here) == ["sealing: was sealed"]
 
 
+def test_a_sudo_that_reads_its_input_when_it_is_asked_leaves_the_script_whole(here: Here) -> None:
+    here.fake("sudo", 'if [ "$2" = true ]; then read -r line; exit 0; fi; shift 2; exec "$@"')
+    here.seals('read -r first; echo "$first"')
+    assert run(here) == [f"sealing: key={KEY}"]
+
+
 @pytest.mark.parametrize(
     ("our_machine", "their_machine", "is_sealed"),
     [

@@ -42,9 +42,9 @@ sudo touch /var/tmp/amibake-left
 cp ~/.ssh/authorized_keys ~/.ssh/authorized_keys.old
 sudo mkdir -p /var/lib/systemd
 sudo sh -c 'echo seed > /var/lib/systemd/random-seed'
-sudo mkdir /run/amibake-timer
+sudo mkdir -p /run/amibake-timer
 sudo setsid sh -c 'sleep 3600; :' amibake-timer >/dev/null 2>&1 </dev/null &
-if [ -d /run/systemd/system ]; then sudo systemd-run --unit=amibake-timer --on-active=3600 true; fi
+! [ -d /run/systemd/system ] || sudo systemd-run --unit=amibake-timer --on-active=3600 true || : one is there already
 """
 
 
