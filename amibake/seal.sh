@@ -295,4 +295,4 @@ seal() {
     sync # a spot instance is imaged while it runs
 }
 
-seal </dev/null
+seal

@@ -33,7 +33,7 @@ echo "$@" >>/systemctl.log
 case "$*" in
     *Wants*default.target*) echo "Wants=multi-user.target dev-disk-by\\x2dlabel-x.device"; echo "Requires=" ;;
     *Wants*multi-user.target*) echo "Wants=wanted.service some.socket" ;;
-    *Wants*some.socket*) echo "Triggers=triggered.service" ;;
+    *"-p Triggers "*some.socket*) echo "Triggers=triggered.service" ;;
     *FragmentPath*)
         shift 5
         for unit do
@@ -185,7 +185,7 @@ NO_HOST_KEY_MAKERS: dict[str, dict[str, str]] = {
     "fingerprints": {"/etc/rc2.d/S02keys": "#!/bin/sh\nssh-keygen -l -f /etc/ssh/ssh_host_rsa_key.pub\n"},
     "a user's key": {"/etc/rc2.d/S02keys": "#!/bin/sh\nssh-keygen -t rsa -f /root/.ssh/id_rsa\n"},
     "a script that is not started": {"/etc/init.d/keys": "#!/bin/sh\nssh-keygen -A\n"},
-    "no script": {"/etc/rc2.d/S02": "#!/bin/sh\nexec /opt/x\n", "/opt/x": "ELF\0 ssh-keygen -A\n"},
+    "no script": {"/etc/rc2.d/S02": "#!/bin/sh\ncat /opt/README\n", "/opt/README": "Run ssh-keygen -A\n"},
     "cloud-init that is not started": {
         "/fakes/cloud-init": "#!/bin/sh\n",
         "/etc/cloud/cloud.cfg": "cloud_init_modules:\n - ssh\n",
@@ -448,7 +448,7 @@ class TestTimers:
 
     def test_that_cannot_be_ended_are_a_warning(self, machine: Apart) -> None:
         machine.write("/opt/harmless", "kill() { :; }\n")
-        script = b"key=\n" + SCRIPT.replace(b"\nseal <", b"\n. /opt/harmless\nseal <")
+        script = b"key=\n" + SCRIPT.replace(b"\nseal\n", b"\n. /opt/harmless\nseal\n")
         assert machine.sh("sh -c 'sleep 90; :' amibake-timer & sh -s", script) == 0
         (warning,) = machine.says.splitlines()
         assert warning.endswith(" is a power-off timer and could not be ended")
