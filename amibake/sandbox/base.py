@@ -197,6 +197,9 @@ def _customize(root: Path, kind: Kind) -> None:
         return
     _install(root, "amibake-firstboot.init", "etc/init.d/amibake-firstboot", mode=0o755)
     run("chroot", root, "update-rc.d", "amibake-firstboot", "defaults")
+    # A container has no entropy of its own to save; systemd's service of the kind doesn't run in one either.
+    run("chroot", root, "update-rc.d", "-f", "urandom", "remove")
+    (root / "var/lib/urandom/random-seed").unlink(missing_ok=True)
     # `manual`: the address is given from outside; ifup still runs the if-up.d scripts for the interface
     _write(root / "etc/network/interfaces", "auto lo\niface lo inet loopback\n\nauto eth0\niface eth0 inet manual\n")
     inittab = root / "etc/inittab"
