@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
 
+from amibake.cli.help import Stacked
 from amibake.cli.report import Outcome, Reporter
-from amibake.cli.running import command
+from amibake.cli.running import command, switch
 
 if TYPE_CHECKING:
     from amibake.cli.options import Option
@@ -52,24 +53,17 @@ def _command(stage: str) -> Any:
     parameters.sort(key=lambda parameter: parameter.default is not inspect.Parameter.empty)
     help_text = f"{STAGES[stage]}\n\nEvery option is a keyword of amibake.build_{stage} in Python."
     only = typer.Typer(add_completion=False, rich_markup_mode="rich")
-    only.command(stage)(
-        command(bake, parameters, name=stage, help=help_text, known={option.name for option in options})
+    only.command(stage, cls=Stacked)(
+        command(bake, parameters, name=stage, help=help_text, known={option.name for option in options}, logs=True)
     )
     return typer.main.get_command(only)
 
 
-_SANDBOX = inspect.Parameter(
+_SANDBOX = switch(
     "sandbox",
-    inspect.Parameter.KEYWORD_ONLY,
-    annotation=Annotated[
-        bool,
-        typer.Option(
-            "--sandbox",
-            help="Bake on this machine, in containers, to try it: the image is gone in the end.",
-            rich_help_panel="Where",
-        ),
-    ],
-    default=False,
+    "--sandbox",
+    help="Bake on this machine, in containers, to try it: the image is gone in the end.",
+    panel="Where",
 )
 
 
@@ -121,10 +115,12 @@ def _place(report: Reporter, *, wanted: bool) -> Iterator[tuple[Session | None, 
 
 
 def _outcome(image: Image | None) -> Outcome:
-    from amibake.cli.jsonlines import of_image
+    from amibake.cli.jsonlines import plain
+    from amibake.image import BUILD
 
     if image is None:
         return Outcome({"image": None}, ["no image was made: --skip-create-ami"])
     where = ", ".join(f"{one} in {region}" for region, one in image.ids.items())
     lines = [f"{image.name}: {where}", *(f"left behind: {line}" for line in image.leftovers)]
-    return Outcome({"image": of_image(image)}, lines, [image.id])
+    more = [f"baked from {image.source_ami} as build {image.tags.get(BUILD, 'unknown')}"]
+    return Outcome({"image": plain(image)}, lines, more, [image.id], timings=image.timings)

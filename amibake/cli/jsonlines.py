@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from amibake.events import Event
-from amibake.image import Image
 
 
 def of_event(event: Event) -> dict[str, Any]:
     """The event's name ("step_started") as `event`, and its attributes."""
-    return {"event": name_of(type(event)), **{key: _simple(value) for key, value in asdict(event).items()}}
+    return {"event": name_of(type(event)), **plain(event)}
 
 
 def name_of(kind: type[Event]) -> str:
@@ -20,17 +20,14 @@ def name_of(kind: type[Event]) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
 
 
-def of_image(image: Image) -> dict[str, Any]:
-    """All that an image says of itself, its mappings as plain ones."""
-    plain = {key: getattr(image, key) for key in image.__dataclass_fields__}
-    return {key: _simple(value) for key, value in plain.items()}
-
-
-def _simple(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The value with nothing in it but what JSON has; objects are their attributes, and what else there is is text."""
     if isinstance(value, (str, int, float, bool)) or value is None:
         return value
-    if hasattr(value, "items"):
-        return {str(key): _simple(one) for key, one in value.items()}
+    if is_dataclass(value):
+        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_simple(one) for one in value]
+        return [plain(one) for one in value]
     return str(value)

@@ -23,12 +23,14 @@ class Kind(NamedTuple):
 
             Raises ValueError: it is none.
         words: What there is to choose from, where it is so.
+        note: What the help says of it besides the option's own text.
     """
 
     type: Any
     metavar: str | None
     read: Callable[[Any], Any]
     words: tuple[str, ...] = ()
+    note: str = ""
 
 
 def kind_of(annotation: Any, *, repeated: bool = False) -> Kind:
@@ -41,7 +43,7 @@ def kind_of(annotation: Any, *, repeated: bool = False) -> Kind:
         return Kind(list[str], inner.metavar, lambda texts: [inner.read(text) for text in texts], inner.words)
     if origin in (dict, Mapping) or first in (dict, Mapping):
         return Kind(list[str], "KEY=VALUE", _mapping)
-    if isinstance(first, type) and issubclass(first, Part):
+    if part_of(first):
         return Kind(str, "JSON", parsed)
     if origin is Literal:
         words = tuple(map(str, get_args(first)))
@@ -50,6 +52,14 @@ def kind_of(annotation: Any, *, repeated: bool = False) -> Kind:
             str, f"[{'|'.join(words)}]" if not repeated else words[0], lambda text: values.get(text, text), words
         )
     return _SIMPLE.get(first, _TEXT)
+
+
+def part_of(annotation: Any) -> type[Part] | None:
+    """What a value of this type consists of, where it is written as JSON."""
+    first = _alternatives(annotation)[0]
+    if get_origin(first) is tuple:
+        return part_of(get_args(first)[0])
+    return first if isinstance(first, type) and issubclass(first, Part) else None
 
 
 def parsed(text: str) -> Any:
@@ -119,5 +129,9 @@ _SIMPLE = {
     float: Kind(str, "NUMBER", _number(float)),
     Path: Kind(str, "PATH", _same),
 }
-VARIABLES = Kind(list[str], "KEY=VALUE", variables)
-PATH = _SIMPLE[Path]
+VARIABLES = Kind(
+    list[str],
+    "KEY=VALUE",
+    variables,
+    note=" KEY alone takes the value from the environment here, and shows it nowhere.",
+)

@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from amibake.builder import GROUPS
 from amibake.builder.base import Part
 from amibake.cli import wording
-from amibake.cli.kinds import VARIABLES, Kind, kind_of
+from amibake.cli.kinds import VARIABLES, Kind, kind_of, part_of
 from amibake.cli.sources import SOURCE
 from amibake.flow import bake
 
@@ -60,7 +60,7 @@ class Option:
         words = self.kind.words
         info = typer.Option(
             f"{flag}/--no-{flag[2:]}" if switch else flag,
-            help=wording.for_help(self.help),
+            help=self.help,
             metavar=self.kind.metavar,
             show_default=False,
             rich_help_panel=self.panel,
@@ -79,7 +79,9 @@ def options_of(recipe: Callable[..., Any]) -> list[Option]:
     """All options of a recipe: its own first, then the builder's in their groups."""
     own = list(_own(recipe))
     taken = {option.name for option in own} | set(_DECIDED)
-    return [*own, *(option for option in _of_the_builder() if option.name not in taken)]
+    found = [*own, *(option for option in _of_the_builder() if option.name not in taken)]
+    names = {option.name for option in found}
+    return [replace(option, help=wording.in_flags(option.help, names) + option.kind.note) for option in found]
 
 
 def _own(recipe: Callable[..., Any]) -> Iterator[Option]:
@@ -113,13 +115,18 @@ def _of_the_builder() -> Iterator[Option]:
                 yield Option(
                     name,
                     _KINDS.get(name) or kind_of(field.annotation),
-                    _with_default(field.description or "", _default(field)),
+                    _with_default(field.description or "", _default(field)) + _fields(field.annotation),
                     panel,
                     secret=not field.repr and field.annotation == str | None and name.endswith(_SECRETS),
                 )
 
 
 _SECRETS = ("password", "secret_key", "token")
+
+
+def _fields(annotation: Any) -> str:
+    part = part_of(annotation)
+    return f" Fields: {', '.join(part.model_fields)}." if part else ""
 
 
 def _default(field: FieldInfo) -> Any:

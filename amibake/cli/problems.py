@@ -11,8 +11,10 @@ from amibake.errors import AmibakeError, InvalidOption
 INTERRUPTED = 130
 _MESSAGE = 4
 """How many lines of a message are shown."""
-_TAIL = 4
-"""How many of the last lines that a script printed are shown."""
+_MOST = 11
+"""How many lines an error has; of what a script printed as many as fit into that."""
+_TAIL = (2, 6)
+"""How many of those at least, and at most."""
 
 
 def failure(error: BaseException, known: Collection[str] = ()) -> tuple[Failure, int]:
@@ -23,7 +25,7 @@ def failure(error: BaseException, known: Collection[str] = ()) -> tuple[Failure,
         return _of_an_interrupt(error)
     name = type(error).__name__  # its text may show a secret
     lines = [f"error: {name}: a fault of amibake's own, or of something that it uses", "hint: --debug shows where"]
-    return Failure({"error": name, "message": lines[0], "exit_code": 1}, lines), 1
+    return Failure({"error": name, "message": lines[0], "exit_code": 1}, lines, error), 1
 
 
 def _of_ours(error: AmibakeError, known: Collection[str]) -> Failure:
@@ -35,10 +37,12 @@ def _of_ours(error: AmibakeError, known: Collection[str]) -> Failure:
     hint = in_flags(error.hint, known).splitlines()
     tail = [printable(line) for line in getattr(error, "tail", ())]
     lines = [f"error: {lines[0]}", *(f"  {line}" for line in lines[1:])]
-    lines += [f"  | {line}" for line in tail[-_TAIL:]]
-    lines += [f"hint: {hint[0]}", *(f"  {line}" for line in hint[1:])] if hint else []
-    lines += [f"left behind: {line}" for line in error.leftovers]
-    lines += [f"build: {error.build}"] if error.build else []
+    after = [f"hint: {hint[0]}", *(f"  {line}" for line in hint[1:])] if hint else []
+    after += [f"left behind: {line}" for line in error.leftovers]
+    after += [f"build: {error.build}"] if error.build else []
+    least, most = _TAIL
+    lines += [f"  | {line}" for line in tail[-min(most, max(least, _MOST - len(lines) - len(after))) :]]
+    lines += after
     data = {
         "error": type(error).__name__,
         "message": text,
@@ -55,7 +59,8 @@ def _of_ours(error: AmibakeError, known: Collection[str]) -> Failure:
 def _of_an_interrupt(error: KeyboardInterrupt) -> tuple[Failure, int]:
     status = int(getattr(error, "exit_code", INTERRUPTED))
     notes = list(getattr(error, "__notes__", ()))
-    build = next((note.rpartition(" ")[2] for note in notes if note.startswith("amibake build ")), None)
+    named = next((note.rpartition(" ")[2] for note in notes if note.startswith("amibake build ")), None)
+    build = getattr(error, "build", None) or named
     leftovers = [note.removeprefix("left behind: ") for note in notes if note.startswith("left behind: ")]
     lines = ["interrupted", *(f"left behind: {line}" for line in leftovers)]
     lines += [f"build: {build}"] if build else []

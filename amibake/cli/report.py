@@ -22,12 +22,18 @@ class Outcome:
     Attributes:
         data: For programs: what fits into JSON.
         text: For people, one line each.
+        more: What people at a terminal may want to know besides, before the text.
         brief: What --quiet prints, one line each.
+        status: The exit status.
+        timings: {step: seconds}, where it took steps.
     """
 
     data: Mapping[str, Any]
     text: Sequence[str] = ()
+    more: Sequence[str] = ()
     brief: Sequence[str] = ()
+    status: int = 0
+    timings: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -37,10 +43,12 @@ class Failure:
     Attributes:
         data: For programs: what fits into JSON.
         lines: For people.
+        error: The exception, where its place in the program is of interest.
     """
 
     data: Mapping[str, Any]
-    lines: Sequence[str] = field(default=())
+    lines: Sequence[str]
+    error: BaseException | None = field(default=None, repr=False)
 
 
 class Reporter(Protocol):

@@ -37,7 +37,9 @@ def source(text: str) -> Any:
     raise ValueError(f"an image's id, {', '.join(WORDS)}, or the JSON of an ImageFilter, not {text!r}")
 
 
-SOURCE = Kind(str, "AMI", source, WORDS)
+SOURCE = Kind(
+    str, "AMI", source, WORDS, note=f" Here also {', '.join(KNOWN)}, or {LATEST} for the newest primal image of --app."
+)
 
 
 def latest_primal(app: str, options: Mapping[str, Any], session: Session | None) -> str:

@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from amibake.cli.report import Outcome, Reporter
-from amibake.cli.running import command
+from amibake.cli.running import command, parameter, switch
 
 
-def _sweep(_: Reporter, *, region: list[str] | None, build: str | None, dry_run: bool) -> Outcome:
+def _sweep(report: Reporter, *, region: list[str] | None, build: str | None, dry_run: bool) -> Outcome:
     import amibake
+    from amibake.cli.jsonlines import plain
 
     library: Any = amibake
-    swept = library.sweep(regions=region or None, build=build, dry_run=dry_run)
-    return Outcome({"swept": str(swept)}, [str(swept)])
-
-
-def _option(name: str, kind: Any, default: Any, *flags: str, help: str) -> inspect.Parameter:  # noqa: A002
-    annotation = Annotated[kind, typer.Option(*flags, help=help, show_default=False)]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+    done = library.sweep(regions=region or None, build=build, dry_run=dry_run, on_event=report.event)
+    would = "would be " if done.dry_run else ""
+    lines = [f"{would}removed: {one}" for one in done.removed]
+    lines += [f"{would}marked as published: {one}" for one in done.finished]
+    lines += [f"left behind: {one}" for one in done.leftovers]
+    return Outcome(
+        {"sweep": plain(done)},
+        lines or [f"nothing to remove in {', '.join(done.regions)}"],
+        more=[f"stays: {one}" for one in done.spared],
+        brief=[one.id for one in done.removed],
+        status=1 if done.leftovers else 0,
+    )
 
 
 sweep = command(
     _sweep,
     [
-        _option("region", list[str] | None, None, "--region", help="Where to look; may be repeated [the session's]."),
-        _option("build", str | None, None, "--build", help="One dead bake, by its id, before it has expired."),
-        _option("dry_run", bool, False, "--dry-run", help="Say what would be removed, and remove nothing."),
+        parameter(
+            "region",
+            list[str] | None,
+            "--region",
+            help='Where to look; may be repeated; "all" for all that the account has enabled [the session\'s].',
+        ),
+        parameter(
+            "build",
+            str | None,
+            "--build",
+            help="One dead bake, by its id, whether it has expired or not.",
+            metavar="ID",
+        ),
+        switch("dry_run", "--dry-run", help="Say what would be removed, and remove nothing."),
     ],
     name="sweep",
     help="Remove what dead bakes have left in the account: what has expired, and nothing that is published.",
+    known={"regions", "build", "dry_run"},
 )

@@ -6,6 +6,15 @@ import re
 from collections.abc import Collection
 
 _WRITTEN = re.compile(r"`?\b([a-z]+(?:_[a-z0-9]+)+)(?:=(True|False|\"[^\"]*\"))?`?")
+_OF_PYTHON = {
+    r" Not together with `session=`\.": "",
+    r"pass session=": "give --profile",
+    r"bake\(…, resume='(\w+)'\)": r"--resume \1",
+    r"the commands in the error's leftovers": "the commands below",
+    r" `source_ami_filter` is another name for it\.": "",
+    r" `security_group_id` is another name for it": "",
+}
+"""What is said to those who call it from Python, and what is said here."""
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -33,12 +42,9 @@ def in_flags(text: str, known: Collection[str]) -> str:
             return f"--no-{flag(name)[2:]}"
         return flag(name) if value in (None, "True") else f"{flag(name)} {value[1:-1]}"
 
+    for python, here in _OF_PYTHON.items():
+        text = re.sub(python, here, text)
     return _WRITTEN.sub(written, text)
-
-
-def for_help(text: str) -> str:
-    """A text that rich, which takes what is in brackets for its own, shows as it is."""
-    return re.sub(r"(\\*)\[", r"\1\1\\[", text)
 
 
 def printable(line: str) -> str:

@@ -64,12 +64,13 @@ def test_json_lines_end_with_the_result(primal: Run, place: Place) -> None:
     done = primal("--json")
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["event"] for line in lines].count("result") == 1
-    assert lines[0] == {"event": "step_started", "time": lines[0]["time"], "step": "look up what is needed"}
+    assert lines[1] == {"event": "step_started", "time": lines[1]["time"], "step": "look up what is needed"}
     assert lines[-1]["event"] == "result"
     image = lines[-1]["image"]
     found = amibake.find_image(app="shop")
     assert found is not None
     assert (image["id"], image["name"], image["tags"]) == (found.id, found.name, dict(found.tags))
+    assert (lines[0]["event"], lines[0]["build"]) == ("build_started", found.tags["amibake:build"])
     assert image["timings"].keys() == {line["step"] for line in lines if line["event"] == "step_finished"}
     assert "launch the builder" in done.stderr
 
