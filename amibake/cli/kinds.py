@@ -42,7 +42,7 @@ def kind_of(annotation: Any, *, repeated: bool = False) -> Kind:
         inner = kind_of(get_args(first)[0], repeated=True)
         return Kind(list[str], inner.metavar, lambda texts: [inner.read(text) for text in texts], inner.words)
     if origin in (dict, Mapping) or first in (dict, Mapping):
-        return Kind(list[str], "KEY=VALUE", _mapping)
+        return Kind(list[str], "KEY=VALUE", mapping)
     if part_of(first):
         return Kind(str, "JSON", parsed)
     if origin is Literal:
@@ -89,7 +89,12 @@ def variables(texts: list[str]) -> dict[str, str | Secret]:
     return found
 
 
-def _mapping(texts: list[str]) -> dict[str, str]:
+def mapping(texts: list[str]) -> dict[str, str]:
+    """The mapping of KEY=VALUE.
+
+    Raises:
+        ValueError: there is no "=".
+    """
     pairs = [text.partition("=") for text in texts]
     for number, (key, equals, _) in enumerate(pairs, start=1):
         if not (key and equals):

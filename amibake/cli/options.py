@@ -37,7 +37,7 @@ class Option:
         kind: How its value is written.
         help: What it means, with its default in brackets.
         panel: The title of the part of the help that it is in.
-        required: Whether it has to be given.
+        required: Whether it has to be given, here or in a configuration file.
         secret: Whether its value is to be shown nowhere; then the environment can give it as well.
     """
 
@@ -53,6 +53,16 @@ class Option:
         """The environment variable that gives the value: of secrets, which would be seen on a command line."""
         return f"AMIBAKE_{self.name.upper()}" if self.secret else None
 
+    def read(self, value: Any) -> Any:
+        """The value of what the command line, or a configuration file, has for it.
+
+        Raises:
+            ValueError: it is none.
+        """
+        texts = isinstance(value, list) and all(isinstance(one, str) for one in value)
+        written = texts if self.kind.type == list[str] else isinstance(value, str)
+        return self.kind.read(value) if written or self.kind.type is bool else value
+
     def parameter(self) -> inspect.Parameter:
         """The same as a parameter of a function, for typer."""
         switch = self.kind.type is bool
@@ -60,7 +70,7 @@ class Option:
         words = self.kind.words
         info = typer.Option(
             f"{flag}/--no-{flag[2:]}" if switch else flag,
-            help=self.help,
+            help=f"{self.help} Required." if self.required else self.help,
             metavar=self.kind.metavar,
             show_default=False,
             rich_help_panel=self.panel,
@@ -70,8 +80,8 @@ class Option:
         return inspect.Parameter(
             self.name,
             inspect.Parameter.KEYWORD_ONLY,
-            annotation=Annotated[self.kind.type if self.required else self.kind.type | None, info],
-            default=inspect.Parameter.empty if self.required else None,
+            annotation=Annotated[self.kind.type | None, info],
+            default=None,
         )
 
 

@@ -51,6 +51,16 @@ class Failure:
     error: BaseException | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True)
+class Note(Event):
+    """Something of the command's own that people may want to know."""
+
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+
 class Reporter(Protocol):
     """Where a command says what it does. A context manager, around all of it."""
 

@@ -16,7 +16,7 @@ import pytest
 
 from amibake import recipes
 from amibake.builder import GROUPS, Builder
-from amibake.cli.building import values
+from amibake.cli.baking import values
 from amibake.cli.options import options_of
 from tests.cli.conftest import Run
 
@@ -60,17 +60,20 @@ def test_every_option_has_a_help_of_its_own() -> None:
     ],
 )
 def test_values_are_read_by_the_kind_of_the_option(name: str, given: Any, value: Any) -> None:
-    options = options_of(recipes.build_carnivore)
-    assert values(options, {**{option.name: None for option in options}, name: given}) == {name: value}
+    needed = {"source_ami": "ami-01234567", "appserver": "tmp"}
+    assert values("carnivore", {**needed, name: given}) == {**needed, name: value}
 
 
 def test_the_model_takes_what_is_read() -> None:
     """A number as text, say: where a value can't be read as what the model wants, the model says so."""
-    options = options_of(recipes.build_primal)
-    given: dict[str, Any] = {option.name: None for option in options}
-    given |= {"ssh_keep_alive_interval": "10s", "max_build_time": "7200", "spot_price": "0.02", "ssh_port": "2222"}
+    given: dict[str, Any] = {
+        "ssh_keep_alive_interval": "10s",
+        "max_build_time": "7200",
+        "spot_price": "0.02",
+        "ssh_port": "2222",
+    }
     given |= {"placement": '{"tenancy": "dedicated"}', "license_specifications": ["arn:aws:license-manager:x"]}
-    builder = Builder(ami_name="shop", **values(options, given))
+    builder = Builder(ami_name="shop", **values("primal", given))
     assert (builder.ssh_keep_alive_interval, builder.max_build_time, builder.ssh_port) == (10.0, 7200.0, 2222)
     assert builder.placement is not None
     assert builder.placement.tenancy == "dedicated"
