@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 from amibake.cli.report import Failure
 from amibake.cli.wording import in_flags, mistake, printable
@@ -10,11 +11,13 @@ from amibake.errors import AmibakeError, InvalidOption
 
 INTERRUPTED = 130
 _MESSAGE = 4
-"""How many lines of a message are shown."""
+"""How many lines of a message are shown; a configuration's mistakes all are."""
 _MOST = 11
 """How many lines an error has; of what a script printed as many as fit into that."""
 _TAIL = (2, 6)
 """How many of those at least, and at most."""
+_BUILD, _LEFT = "amibake build ", "left behind: "
+"""What the notes begin with that a bake makes on exceptions which are not ours."""
 
 
 def failure(error: BaseException, known: Collection[str] = ()) -> tuple[Failure, int]:
@@ -24,48 +27,64 @@ def failure(error: BaseException, known: Collection[str] = ()) -> tuple[Failure,
     if isinstance(error, KeyboardInterrupt):
         return _of_an_interrupt(error)
     name = type(error).__name__  # its text may show a secret
-    lines = [f"error: {name}: a fault of amibake's own, or of something that it uses", "hint: --debug shows where"]
-    return Failure({"error": name, "message": lines[0], "exit_code": 1}, lines, error), 1
+    text, hint = f"{name}: a fault of amibake's own, or of something that it uses", "--debug shows where"
+    build, leftovers = _noted(error)
+    data = _data(name, text, 1, hint=hint, build=build, leftovers=leftovers)
+    return Failure(data, [f"error: {text}", *_after([hint], leftovers, build)], error), 1
 
 
 def _of_ours(error: AmibakeError, known: Collection[str]) -> Failure:
     text = mistake(error.message, known)
-    lines = _few(text.splitlines(), _MESSAGE)
+    shown = _few(text.splitlines())
     if isinstance(error, InvalidOption):
-        lines = _mistakes(error, known)
-        text = "\n".join(lines)
-    hint = in_flags(error.hint, known).splitlines()
+        shown = _mistakes(error, known)
+        text = "\n".join(shown)
+    hint = in_flags(error.hint, known)
     tail = [printable(line) for line in getattr(error, "tail", ())]
-    lines = [f"error: {lines[0]}", *(f"  {line}" for line in lines[1:])]
-    after = [f"hint: {hint[0]}", *(f"  {line}" for line in hint[1:])] if hint else []
-    after += [f"left behind: {line}" for line in error.leftovers]
-    after += [f"build: {error.build}"] if error.build else []
+    before = [f"error: {shown[0]}", *(f"  {line}" for line in shown[1:])]
+    after = list(_after(hint.splitlines(), error.leftovers, error.build))
     least, most = _TAIL
-    lines += [f"  | {line}" for line in tail[-min(most, max(least, _MOST - len(lines) - len(after))) :]]
-    lines += after
-    data = {
-        "error": type(error).__name__,
-        "message": text,
-        "hint": in_flags(error.hint, known),
-        "exit_code": error.exit_code,
-        "code": error.code,
-        "build": error.build,
-        "leftovers": list(error.leftovers),
-        "tail": tail,
-    }
-    return Failure(data, lines)
+    room = min(most, max(least, _MOST - len(before) - len(after)))
+    data = _data(type(error).__name__, text, error.exit_code, hint=hint, build=error.build, leftovers=error.leftovers)
+    data |= {"code": error.code, "tail": tail}
+    return Failure(data, [*before, *(f"  | {line}" for line in tail[-room:]), *after])
 
 
 def _of_an_interrupt(error: KeyboardInterrupt) -> tuple[Failure, int]:
     status = int(getattr(error, "exit_code", INTERRUPTED))
+    build, leftovers = _noted(error)
+    data = _data("Interrupted", "interrupted", status, build=build, leftovers=leftovers)
+    return Failure(data, ["interrupted", *_after([], leftovers, build)]), status
+
+
+def _noted(error: BaseException) -> tuple[str | None, list[str]]:
+    """The bake in which it happened, and what that left behind."""
     notes = list(getattr(error, "__notes__", ()))
-    named = next((note.rpartition(" ")[2] for note in notes if note.startswith("amibake build ")), None)
-    build = getattr(error, "build", None) or named
-    leftovers = [note.removeprefix("left behind: ") for note in notes if note.startswith("left behind: ")]
-    lines = ["interrupted", *(f"left behind: {line}" for line in leftovers)]
-    lines += [f"build: {build}"] if build else []
-    data = {"error": "Interrupted", "message": "interrupted", "exit_code": status}
-    return Failure({**data, "build": build, "leftovers": leftovers}, lines), status
+    build = next((note.removeprefix(_BUILD) for note in notes if note.startswith(_BUILD)), None)
+    return build, [note.removeprefix(_LEFT) for note in notes if note.startswith(_LEFT)]
+
+
+def _after(hint: Sequence[str], leftovers: Sequence[str], build: str | None) -> Iterator[str]:
+    for number, line in enumerate(hint):
+        yield f"  {line}" if number else f"hint: {line}"
+    yield from (f"left behind: {line}" for line in leftovers)
+    if build:
+        yield f"build: {build}"
+
+
+def _data(
+    error: str, message: str, exit_code: int, *, hint: str = "", build: str | None, leftovers: Sequence[str]
+) -> dict[str, Any]:
+    return {
+        "error": error,
+        "message": message,
+        "hint": hint,
+        "exit_code": exit_code,
+        "code": "",
+        "build": build,
+        "leftovers": list(leftovers),
+        "tail": [],
+    }
 
 
 def _mistakes(error: InvalidOption, known: Collection[str]) -> list[str]:
@@ -73,6 +92,8 @@ def _mistakes(error: InvalidOption, known: Collection[str]) -> list[str]:
     return mistakes if len(mistakes) == 1 else [f"{len(mistakes)} mistakes", *mistakes]
 
 
-def _few(lines: Iterable[str], most: int) -> list[str]:
-    known = [printable(line) for line in lines]
-    return known if len(known) <= most else [*known[: most - 1], f"… and {len(known) - most + 1} more lines"]
+def _few(lines: Sequence[str]) -> list[str]:
+    shown = [printable(line) for line in lines] or [""]
+    return (
+        shown if len(shown) <= _MESSAGE else [*shown[: _MESSAGE - 1], f"… and {len(shown) - _MESSAGE + 1} more lines"]
+    )
