@@ -8,12 +8,12 @@ from amibake.cli.report import Outcome, Reporter
 from amibake.cli.running import command, parameter, switch
 
 
-def _sweep(report: Reporter, *, region: list[str] | None, build: str | None, dry_run: bool) -> Outcome:
+def _sweep(report: Reporter, *, regions: list[str] | None, build: str | None, dry_run: bool) -> Outcome:
     import amibake
     from amibake.cli.jsonlines import plain
 
     library: Any = amibake
-    done = library.sweep(regions=region or None, build=build, dry_run=dry_run, on_event=report.event)
+    done = library.sweep(regions=regions or None, build=build, dry_run=dry_run, on_event=report.event)
     would = "would be " if done.dry_run else ""
     lines = [f"{would}removed: {one}" for one in done.removed]
     lines += [f"{would}marked as published: {one}" for one in done.finished]
@@ -31,9 +31,10 @@ sweep = command(
     _sweep,
     [
         parameter(
-            "region",
+            "regions",
             list[str] | None,
             "--region",
+            "--regions",
             help='Where to look; may be repeated; "all" for all that the account has enabled [the session\'s].',
         ),
         parameter(
