@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -140,7 +141,7 @@ class Lines(Plain):
     def _say(self, data: Mapping[str, Any]) -> None:
         name, *rest = data.items()
         line = dict([name, ("time", round(waiting.clock.epoch(), 3)), *rest])
-        write(sys.stdout, json.dumps(line, ensure_ascii=False))
+        write(sys.stdout, json.dumps(line))
 
 
 def stamped(event: Event) -> str:
@@ -152,5 +153,10 @@ def stamped(event: Event) -> str:
 def write(stream: TextIO, line: str) -> None:
     """One line, at once. What nobody reads any more is no reason to fail."""
     text = line.encode(stream.encoding or "utf-8", "backslashreplace").decode(stream.encoding or "utf-8")
-    with suppress(OSError, ValueError):
+    try:
         print(text, file=stream, flush=True)
+    except BrokenPipeError:  # Python would try again at its end, and complain
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except OSError:
+        pass
