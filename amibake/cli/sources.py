@@ -43,7 +43,7 @@ SOURCE = Kind(
 
 
 def latest_primal(app: str, options: Mapping[str, Any], session: Session | None) -> str:
-    """The id of the newest primal image of this application.
+    """The id of the newest primal image of this application, in the account or, with a session, in the sandbox.
 
     Raises:
         SourceImageNotFound: there is none.
@@ -56,10 +56,10 @@ def latest_primal(app: str, options: Mapping[str, Any], session: Session | None)
     cloud = connect(session, build="", ledger=Ledger(), access=access)
     found = find_published(cloud, {APP: app, STAGE: "primal"})
     if found is None:
-        raise SourceImageNotFound(
-            f"source_ami: there is no primal image of {app} in {cloud.region}",
-            hint=f"bake one first: amibake build primal --app {app}",
-        )
+        hint = f"bake one first: amibake build primal --app {app}"
+        if session is not None:
+            hint = "--sandbox begins with nothing: keep one up with `amibake sandbox up`, and bake both images in that"
+        raise SourceImageNotFound(f"source_ami: there is no primal image of {app} in {cloud.region}", hint=hint)
     return found.id
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import amibake
 from amibake import errors, recipes
+from amibake.cli.sources import latest_primal
 from amibake.testing import Place, exits
 from tests.cli.conftest import Run
 
@@ -44,6 +45,12 @@ def test_without_a_primal_image_the_command_that_makes_one_is_named(run: Run, pl
         "error: --source-ami: there is no primal image of shop in us-east-1",
         "hint: bake one first: amibake build primal --app shop",
     ]
+
+
+def test_a_sandbox_of_its_own_has_no_primal_image_and_the_way_to_one_is_named(place: Place) -> None:
+    with pytest.raises(errors.SourceImageNotFound) as caught:
+        latest_primal("shop", {}, place.session)
+    assert "amibake sandbox up" in caught.value.hint
 
 
 def test_quiet_prints_the_id_alone(primal: Run) -> None:
