@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -81,10 +82,11 @@ def variables(texts: list[str]) -> dict[str, str | Secret]:
         ValueError: the environment has no such variable.
     """
     found: dict[str, str | Secret] = {}
-    for text in texts:
+    for number, text in enumerate(texts, start=1):
         key, equals, value = text.partition("=")
         if not equals and key not in os.environ:
-            raise ValueError(f"{key} has no value here, and is not in the environment: give KEY=VALUE")
+            what = key if re.fullmatch("[A-Z_][A-Z0-9_]*", key) else f"number {number}"  # which may be a secret itself
+            raise ValueError(f"{what} has no value here, and is not in the environment: give KEY=VALUE")
         found[key] = value if equals else Secret(os.environ[key])
     return found
 

@@ -18,6 +18,7 @@ from amibake import recipes
 from amibake.builder import GROUPS, Builder
 from amibake.cli.baking import values
 from amibake.cli.options import options_of
+from amibake.errors import InvalidOption
 from tests.cli.conftest import Run
 
 RECIPES: dict[str, Callable[..., Any]] = {"primal": recipes.build_primal, "carnivore": recipes.build_carnivore}
@@ -62,6 +63,14 @@ def test_every_option_has_a_help_of_its_own() -> None:
 def test_values_are_read_by_the_kind_of_the_option(name: str, given: Any, value: Any) -> None:
     needed = {"source_ami": "ami-01234567", "appserver": "tmp"}
     assert values("carnivore", {**needed, name: given}) == {**needed, name: value}
+
+
+def test_a_value_in_place_of_a_name_is_not_shown() -> None:
+    with pytest.raises(InvalidOption) as caught:
+        values("primal", {"environment_vars": ["A=b", "s3cr3t"]})
+    assert caught.value.mistakes == (
+        "environment_vars: number 2 has no value here, and is not in the environment: give KEY=VALUE",
+    )
 
 
 def test_the_model_takes_what_is_read() -> None:
