@@ -25,6 +25,7 @@ node_version = "22"
 source_ami = "ami-01234567"
 
 [environments.production]
+source_ami = "ami-76543210"
 instance_type = "m7i.large"
 
 [environments.production.carnivore]
@@ -59,6 +60,7 @@ def test_what_is_more_special_wins() -> None:
     assert "node_env" not in plain
     production = values("carnivore", {"appserver": "tmp"}, "production")
     assert (production["instance_type"], production["node_env"]) == ("m7i.large", "production")
+    assert production["source_ami"] == "ami-76543210"
     assert values("carnivore", {"appserver": "tmp", "node_env": "test"}, "production")["node_env"] == "test"
 
 

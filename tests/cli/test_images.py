@@ -125,3 +125,14 @@ def test_a_manifest_that_cannot_be_written_leaves_the_old_one_whole(
         add_to_manifest(file, image)
     assert file.read_text() == before
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_whoever_reads_a_manifest_sees_it_whole(tmp_path: Path) -> None:
+    image = Image("ami-1", "shop", "us-east-1", {"us-east-1": "ami-1"}, {}, "ami-0", {})
+    file = tmp_path / "manifest.json"
+    add_to_manifest(file, image)
+    before = file.read_text()
+    with file.open() as reader:
+        add_to_manifest(file, image)
+        assert reader.read() == before
+    assert len(json.loads(file.read_text())["builds"]) == 2
