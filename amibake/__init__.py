@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from amibake.host import Provisioner as Provisioner
     from amibake.image import Image as Image
     from amibake.images import find_image as find_image
+    from amibake.images import find_images as find_images
     from amibake.inner_loop import provision as provision
     from amibake.instance import Instance as Instance
     from amibake.instance import launch as launch
@@ -102,6 +103,7 @@ _HOMES = {
     "Secret": "secret",
     "bake": "flow",
     "find_image": "images",
+    "find_images": "images",
     "policy": "permissions",
     "provision": "inner_loop",
 }

@@ -16,6 +16,16 @@ class Event:
 
 
 @dataclass(frozen=True)
+class BuildStarted(Event):
+    """A bake or a launch begins, and this is its id: the value of the tag `amibake:build` of all that it makes."""
+
+    build: str
+
+    def __str__(self) -> str:
+        return f"build {self.build}"
+
+
+@dataclass(frozen=True)
 class StepStarted(Event):
     """A step of the bake begins: "create the builder", "run primal" …"""
 

@@ -37,6 +37,7 @@ class Image:
         timings: {step: seconds} of the bake; empty for an image that was looked up.
         warnings: What the bake survived but a person should know.
         leftovers: What the bake could not remove, with the command that removes it.
+        created: When EC2 made it, "2026-01-31T12:00:00.000Z".
     """
 
     id: str
@@ -49,3 +50,4 @@ class Image:
     timings: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     leftovers: tuple[str, ...] = ()
+    created: str = ""

@@ -8,7 +8,18 @@ from contextlib import contextmanager
 
 from amibake import waiting
 from amibake.errors import AmibakeError
-from amibake.events import Created, Emit, Event, Leftover, Removed, StepFinished, StepStarted, Warned, to_logging
+from amibake.events import (
+    BuildStarted,
+    Created,
+    Emit,
+    Event,
+    Leftover,
+    Removed,
+    StepFinished,
+    StepStarted,
+    Warned,
+    to_logging,
+)
 from amibake.interrupts import held
 
 
@@ -80,8 +91,9 @@ class Ledger:
 
     @contextmanager
     def signed(self, build: str) -> Iterator[None]:
-        """Write on every exception which bake it was, and what that left behind."""
+        """Tell which bake it is; write that on every exception, and what it left behind."""
         try:
+            self.emit(BuildStarted(build))
             yield
         except AmibakeError as error:
             error.build, error.leftovers = build, tuple(self.leftovers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -131,6 +131,7 @@ def as_image(images: Mapping[str, ImageTypeDef], region: str) -> Image:
         snapshots={where: snapshot_ids(one) for where, one in images.items()},
         source_ami=tags.get(SOURCE_AMI, ""),
         tags=tags,
+        created=image.get("CreationDate", ""),
     )
 
 
@@ -142,14 +143,20 @@ def find_by_id(cloud: Cloud, image_id: str) -> Image | None:
 
 def find_published(cloud: Cloud, tags: Mapping[str, str]) -> Image | None:
     """The newest published image of this account with all these tags."""
+    return next(published(cloud, tags), None)
+
+
+def published(cloud: Cloud, tags: Mapping[str, str]) -> Iterator[Image]:
+    """The published images of this account with all these tags, the newest first."""
     wanted = {"state": ["available"], f"tag:{STATE}": [PUBLISHED, DRAFT]}
     wanted |= {f"tag:{key}": [value] for key, value in tags.items()}
     found = cloud.ec2.describe_images(
         Owners=["self"], Filters=[{"Name": name, "Values": values} for name, values in wanted.items()]
     )["Images"]
     newest = sorted(found, key=lambda image: (image.get("CreationDate", ""), image["ImageId"]), reverse=True)
-    image = next((image for image in newest if _is_published(cloud, image)), None)
-    return as_image({cloud.region: image}, cloud.region) if image else None
+    for image in newest:
+        if _is_published(cloud, image):
+            yield as_image({cloud.region: image}, cloud.region)
 
 
 def _is_published(cloud: Cloud, image: ImageTypeDef) -> bool:

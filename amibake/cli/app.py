@@ -1,0 +1,67 @@
+"""The commands of `amibake`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from amibake._version import __version__
+from amibake.cli import images, policies, sweeping
+from amibake.cli.building import Stages
+
+_ORDER = ("build", "images", "launch", "sweep", "policy", "sandbox")
+
+
+class Commands(TyperGroup):
+    """All commands, in the order in which a reader wants them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names."""
+        return sorted(super().list_commands(ctx), key=_ORDER.index)
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="amibake",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Bakes EC2 machine images: Packer's amazon-ebs flow without Packer.",
+)
+app.add_typer(
+    typer.Typer(cls=Stages, no_args_is_help=True, rich_markup_mode="rich"),
+    name="build",
+    help="Bake an image, by one of the two recipes.",
+)
+app.command("images")(images.images)
+app.command("launch")(images.launch)
+app.command("sweep")(sweeping.sweep)
+app.command("policy")(policies.policy)
+
+
+@app.command(
+    "sandbox", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False
+)
+def _sandbox(context: typer.Context) -> None:
+    """An EC2 on this machine: up, prepare, clean. Like `python -m amibake.sandbox`."""
+    from amibake.sandbox.__main__ import main
+
+    sys.exit(main(context.args))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"amibake {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _all(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """Bakes EC2 machine images: Packer's amazon-ebs flow without Packer."""

@@ -1,0 +1,119 @@
+"""One bake by a recipe, as the command line asks for it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from amibake import recipes
+from amibake.cli.config import configured
+from amibake.cli.jsonlines import plain
+from amibake.cli.manifest import add_to_manifest, check_manifest
+from amibake.cli.options import Option, options_of
+from amibake.cli.report import Note, Outcome, Reporter
+from amibake.cli.sources import settled
+from amibake.errors import InvalidOption
+from amibake.image import BUILD, Image
+
+if TYPE_CHECKING:
+    from amibake.ec2.cloud import Session
+
+RECIPES: dict[str, Callable[..., Image | None]] = {
+    "primal": recipes.build_primal,
+    "carnivore": recipes.build_carnivore,
+}
+OPTIONS: dict[str, list[Option]] = {stage: options_of(recipe) for stage, recipe in RECIPES.items()}
+"""The options of each recipe."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command line says besides the recipe's options.
+
+    Attributes:
+        sandbox: Whether to bake on this machine.
+        environment: Whose options in the configuration file count.
+        manifest: The file to which the image is added.
+    """
+
+    sandbox: bool = False
+    environment: str | None = None
+    manifest: str | None = None
+
+
+def bake(stage: str, given: Mapping[str, Any], wish: Wish, report: Reporter) -> Outcome:
+    """Bake, and tell what came of it.
+
+    Raises:
+        AmibakeError: see `amibake.errors`.
+    """
+    options = values(stage, given, wish.environment)
+    if wish.manifest is not None:
+        check_manifest(Path(wish.manifest))
+    image = _bake(RECIPES[stage], options, report, sandbox=wish.sandbox)
+    if image is None:
+        return Outcome({"image": None}, ["no image was made: --skip-create-ami"])
+    if wish.manifest is not None:
+        add_to_manifest(Path(wish.manifest), image)
+    where = ", ".join(f"{one} in {region}" for region, one in image.ids.items())
+    more = [f"baked from {image.source_ami} as build {image.tags.get(BUILD, 'unknown')}"]
+    more += ["the sandbox has ended, and the image with it"] if wish.sandbox else []
+    return Outcome(
+        {"image": plain(image)},
+        [f"{image.name}: {where}", *(f"left behind: {line}" for line in image.leftovers)],
+        more,
+        [image.id],
+        timings=image.timings,
+    )
+
+
+def values(stage: str, given: Mapping[str, Any], environment: str | None = None) -> dict[str, Any]:
+    """The keywords of what the command line gives, and, for the rest, the configuration file.
+
+    Raises:
+        InvalidOption: what can't be read, or is missing, each of them.
+    """
+    known = {name: {option.name for option in options} for name, options in OPTIONS.items()}
+    found = configured(stage, environment, known)
+    found |= {name: value for name, value in given.items() if value is not None and value != []}
+    read, mistakes = dict[str, Any](), list[str]()
+    for option in OPTIONS[stage]:
+        if option.name in found:
+            try:
+                read[option.name] = option.read(found[option.name])
+            except ValueError as error:
+                mistakes.append(f"{option.name}: {error}")
+        elif option.required:
+            mistakes.append(f"{option.name}: is missing")
+    if mistakes:
+        raise InvalidOption(*mistakes)
+    return read
+
+
+def _bake(
+    recipe: Callable[..., Image | None], options: dict[str, Any], report: Reporter, *, sandbox: bool
+) -> Image | None:
+    with _place(report, options.get("region"), wanted=sandbox) as (session, defaults):
+        keywords = inspect.signature(recipe).parameters
+        options = {**{name: value for name, value in defaults.items() if name in keywords}, **options}
+        app = options.get("app", keywords["app"].default)
+        return recipe(**settled(options, app, session), session=session, on_event=report.event)
+
+
+@contextmanager
+def _place(report: Reporter, region: str | None, *, wanted: bool) -> Iterator[tuple[Session | None, dict[str, Any]]]:
+    """The session to bake with, and what is said for the options there: the account's, or a local cloud's."""
+    if not wanted:
+        yield None, {}
+        return
+    from amibake.sandbox import LocalCloud
+
+    with LocalCloud(region or "us-east-1", progress=lambda text: report.event(Note(text))) as cloud:
+        report.event(
+            Note(f"sandbox {cloud.id}: everything happens on this machine; node comes from {cloud.node_mirror}")
+        )
+        yield cloud.session, {"node_mirror": cloud.node_mirror}

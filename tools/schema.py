@@ -1,0 +1,99 @@
+"""Writes docs/json-lines.schema.json: what `--json` prints, a JSON Schema for each of its lines.
+
+python -m tools.schema
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from amibake import events
+from amibake.cli.jsonlines import name_of
+from amibake.cli.report import Note
+from amibake.image import Image
+
+SCHEMA = Path(__file__).parent.parent / "docs" / "json-lines.schema.json"
+
+_TEXT = {"type": "string"}
+_TEXTS = {"type": "array", "items": _TEXT}
+_LOG = {"description": "The file with the complete log, null where there is none.", "type": ["string", "null"]}
+_ERROR: dict[str, Any] = {
+    "error": {"description": "The error's class in Python, or Interrupted.", **_TEXT},
+    "message": _TEXT,
+    "hint": {"description": "What to do about it, or empty.", **_TEXT},
+    "exit_code": {"type": "integer"},
+    "code": {"description": "EC2's own word for it, or empty.", **_TEXT},
+    "build": {"description": "The bake's id, null where none had begun.", "type": ["string", "null"]},
+    "leftovers": {"description": "What stays behind, with the commands that remove it.", **_TEXTS},
+    "tail": {"description": "The last lines that the script printed.", **_TEXTS},
+}
+
+
+def schema() -> dict[str, Any]:
+    """All of it."""
+    kinds = [kind for _, kind in inspect.getmembers(events, inspect.isclass) if issubclass(kind, events.Event)]
+    lines = [_of_event(kind) for kind in [*kinds, Note] if kind is not events.Event]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A line of amibake --json",
+        "description": "The last line is a result or an error; readers should ignore events that they do not know.",
+        "oneOf": [*lines, _result(), _line("error", "The command failed. The last line.", _ERROR, {"log": _LOG})],
+    }
+
+
+def _of_event(kind: type[events.Event]) -> dict[str, Any]:
+    adapted: Any = TypeAdapter(kind)
+    properties = adapted.json_schema().get("properties", {})
+    for one in properties.values():
+        one.pop("title", None)
+        one.pop("default", None)
+    return _line(name_of(kind), " ".join((inspect.getdoc(kind) or "").replace("`", "").split()), properties)
+
+
+def _result() -> dict[str, Any]:
+    adapted: Any = TypeAdapter(Image)
+    image = adapted.json_schema()
+    image["required"] = list(image["properties"])
+    image.pop("title")
+    image["description"] = "An image, as amibake.Image in Python."
+    anything = {"type": "object"}
+    more = {
+        "log": _LOG,
+        "image": {"anyOf": [image, {"type": "null"}], "description": "Of build; null with --skip-create-ami."},
+        "images": {"type": "array", "items": image, "description": "Of images."},
+        "instance": {**anything, "description": "Of launch: id, region, public_ip, private_ip."},
+        "sweep": {**anything, "description": "Of sweep, as amibake.Sweep in Python."},
+        "policy": {**anything, "description": "Of policy."},
+    }
+    return _line("result", "The command went well. The last line.", {}, more)
+
+
+def _line(
+    name: str, description: str, properties: dict[str, Any], optional: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "description": description,
+        "properties": {
+            "event": {"const": name},
+            "time": {"type": "number", "description": "Seconds since 1970."},
+            **properties,
+            **(optional or {}),
+        },
+        "required": ["event", "time", *properties],
+        "additionalProperties": False,
+    }
+
+
+def text() -> str:
+    """The file's content."""
+    return json.dumps(schema(), indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    SCHEMA.write_text(text())
