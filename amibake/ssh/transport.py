@@ -135,6 +135,14 @@ class Patience:
     handshake: float = 20.0
     auth: float = 30.0
 
+    def within(self, seconds: float) -> Patience:
+        """The same, but no part of it takes longer than this, or than a moment that each needs."""
+        most = max(seconds, _MOMENT)
+        return Patience(*(min(part, most) for part in (self.tcp, self.banner, self.handshake, self.auth)))
+
+
+_MOMENT = 2.0
+
 
 def handshake(
     wire: Wire,
