@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import logging
 import socket
 import threading
@@ -202,9 +204,19 @@ def check_host_key(key: paramiko.PKey, expected: str | None, address: str) -> No
     if expected.split()[:2] == host_key_line(key).split():
         return
     raise HostKeyChanged(
-        f"{address} shows the SSH host key {key.get_name()} {key.fingerprint}, where {expected} is known",
-        hint="either this is another machine than before, or somebody is in between",
+        f"{address} shows the SSH host key {key.get_name()} {key.fingerprint}, where {_shown(expected)} is pinned",
+        hint="either its host keys were made anew (by ssh-keygen, by sshd's package, by cloud-init at another first "
+        "boot), or another machine has this address by now, or somebody is in between; nothing has been sent to it",
     )
+
+
+def _shown(expected: str) -> str:
+    """A host key as it is compared by eye: its type and fingerprint."""
+    words = expected.split()
+    with suppress(ValueError, IndexError):
+        digest = hashlib.sha256(base64.b64decode(words[1], validate=True)).digest()
+        return f"{words[0]} SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
+    return expected
 
 
 def reason(error: BaseException) -> str:
