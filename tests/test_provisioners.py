@@ -15,6 +15,8 @@ from amibake.errors import ConnectionLost, InvalidOption, ScriptFailed, UploadFa
 from amibake.events import Event, Output, Warned
 from amibake.host import Completed, Provisioner
 from amibake.provisioners import File, Shell
+from amibake.provisioners.shell import _MAKE_PRIVATE
+from amibake.remote import program
 from amibake.secret import Secret
 from amibake.ssh.connect import connect
 from amibake.ssh.host import SSHHost
@@ -286,6 +288,45 @@ def test_a_script_is_not_left_there_when_its_time_is_up(host: SSHHost, machine: 
     with pytest.raises(WaitTimeout):
         done(host, Shell(inline=["sleep 1000"], timeout=0.3, remote_folder="s", skip_clean=True))
     assert len(below(machine.root)) == 1
+
+
+def test_a_script_is_in_a_directory_that_nobody_else_looks_into(
+    host: SSHHost, machine: LoopbackMachine, events: list[Event]
+) -> None:
+    os.umask(0o022)
+    look = ['cd "$(dirname "$0")"', "stat -c '%a %F' .", "stat -c '%a %F' script.sh"]
+    done(host, Shell(inline=look, remote_folder="s"))
+    assert [event.line for event in events if isinstance(event, Output)] == ["700 directory", "700 regular file"]
+    assert below(machine.root) == {}
+    assert list((machine.home / "s").iterdir()) == []
+
+
+@pytest.mark.parametrize("planted", ["symlink", "file", "directory of somebody else"])
+def test_what_somebody_has_planted_is_not_taken_for_a_scripts_directory(
+    host: SSHHost, machine: LoopbackMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    """As if a name could be guessed."""
+    monkeypatch.setattr("amibake.provisioners.shell.secrets.token_hex", lambda _: "guessed")
+    (tmp_path / "elsewhere").mkdir()
+    there = machine.upload("/tmp/amibake-guessed")
+    if planted == "symlink":
+        there.symlink_to(tmp_path / "elsewhere")
+    elif planted == "file":
+        there.write_text("x")
+    else:
+        if os.geteuid() != 0:
+            pytest.skip("only root gives things away")
+        there.mkdir()
+        os.chown(there, 12345, 12345)
+    with pytest.raises(UploadFailed, match=r"/tmp/amibake-guessed can't be made on the builder: mkdir: .*File exists"):
+        done(host, Shell(inline=["true"]))
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_directory_that_was_made_unheard_is_taken(host: SSHHost, machine: LoopbackMachine) -> None:
+    made = program("private", _MAKE_PRIVATE, "s/amibake-x")
+    for _ in range(2):
+        assert host.run(made, capture=True).status == 0
 
 
 @pytest.fixture
