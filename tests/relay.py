@@ -32,11 +32,13 @@ class Relay:
         connections: How many connections were made.
     """
 
-    def __init__(self, dial: Dial = real_dial) -> None:
+    def __init__(self, dial: Dial = real_dial, *, narrow: bool = False) -> None:
+        """With `narrow` hardly anything is under way, so that who sends soon waits."""
         self.bytes: dict[Direction, int] = {"up": 0, "down": 0}
         self.cuts = 0
         self.connections = 0
         self._dial = dial
+        self._narrow = narrow
         self._planned: tuple[Direction, int, How] | None = None
         self._led: list[_Led] = []
 
@@ -48,8 +50,12 @@ class Relay:
         """Connect, through here."""
         far = self._dial(address, port, deadline)
         with socket.create_server(("127.0.0.1", 0)) as listener:
+            if self._narrow:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             ours = real_dial("127.0.0.1", listener.getsockname()[1], deadline)
             near, _ = listener.accept()
+        if self._narrow:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         self.connections += 1
         self._led.append(_Led(self, near, far))
         return ours

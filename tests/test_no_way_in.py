@@ -305,7 +305,7 @@ def test_no_thread_and_no_socket_outlives_a_bake(
 def test_an_interrupt_does_not_wait_for_a_peer_that_is_gone(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    relay = Relay(place.machines.dial)
+    relay = Relay(place.machines.dial, narrow=True)
     monkeypatch.setattr(dial, "dial", relay.dial)
     at: dict[str, float] = {}
 
