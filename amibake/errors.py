@@ -79,9 +79,15 @@ class NoCapacity(AmibakeError):
 
 
 class SSHTimeout(AmibakeError):
-    """SSH did not answer, or did not let us in, within `ssh_timeout`, or the builder died meanwhile."""
+    """SSH did not answer, or did not let us in, within `ssh_timeout`, or the builder died meanwhile.
+
+    Attributes:
+        how: What became of the last attempt: "refused" (TCP), "silent" (TCP was not answered), "unreachable", "closed"
+            before a login, "mute" (no SSH), "stuck" (a handshake without end), "denied" (the login), or "other".
+    """
 
     exit_code = 6
+    how = "other"
 
 
 class AuthenticationFailed(AmibakeError):

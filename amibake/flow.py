@@ -143,9 +143,10 @@ def _launch(cloud: ec2.Cloud, plan: Plan, temporary: ExitStack) -> Launched:
     behind = builder.ssh_bastion_host is not None
     found = machine.wait_for_address(builder.ssh_interface, prefer_private=behind)
     address = builder.ssh_host or found
+    admitted: tuple[str, ...] = ()
     if builder.communicator == "ssh":
-        admit_ssh(cloud, builder, groups, address, seen_from(cloud, builder, route, address))
-    return Launched(machine, address, route, key)
+        admitted = admit_ssh(cloud, builder, groups, address, seen_from(cloud, builder, route, address))
+    return Launched(machine, address, route, key, admitted)
 
 
 def check(

@@ -11,7 +11,7 @@ from amibake.builder import Builder
 from amibake.ec2.cloud import Cloud
 from amibake.ec2.instance import Machine
 from amibake.ec2.lookup import Plan
-from amibake.errors import AmibakeError, InvalidOption, SSHTimeout
+from amibake.errors import AmibakeError, AuthenticationFailed, ConnectionLost, InvalidOption, SSHTimeout
 from amibake.ssh.agent import agent_keys
 from amibake.ssh.bastion import Bastion
 from amibake.ssh.connect import connect
@@ -25,12 +25,14 @@ from amibake.ssh.route import Direct, Route
 
 @dataclass(frozen=True)
 class Launched:
-    """A builder that runs, where it is reached and how, and the bake's own key to it, if it has one."""
+    """A builder that runs, where it is reached and how, the bake's own key to it, if it has one, and whom its temporary
+    security group admits."""
 
     machine: Machine
     address: str
     route: Route
     key: KeyPair | None
+    admitted: tuple[str, ...] = ()
 
 
 def login_mistakes(builder: Builder) -> Iterator[str]:
@@ -114,7 +116,7 @@ def seen_from(cloud: Cloud, builder: Builder, route: Route, address: str) -> str
 
 @contextmanager
 def logged_in(cloud: Cloud, plan: Plan, launched: Launched) -> Iterator[SSHHost]:
-    """The builder by SSH. When it cannot be reached, the error has what EC2 says of it."""
+    """The builder by SSH. When it cannot be reached, or not any more, the error has what EC2 says of it."""
     builder, machine = plan.builder, launched.machine
     data = {
         "BuildID": cloud.build,
@@ -150,9 +152,32 @@ def logged_in(cloud: Cloud, plan: Plan, launched: Launched) -> Iterator[SSHHost]
                 )
         except AmibakeError as error:
             known = error if type(error) is not AmibakeError else SSHTimeout(error.message, hint=error.hint)
-            known.hint = "\n".join(filter(None, [error.hint, machine.last_words()]))
+            _explain(known, launched)
             raise known from error.__cause__
-        yield host
+        try:
+            yield host
+        except (SSHTimeout, AuthenticationFailed, ConnectionLost) as error:
+            _explain(error, launched)
+            raise
+
+
+def _explain(error: AmibakeError, launched: Launched) -> None:
+    """Add what EC2 knows to the hint of an error that says why there is no way in."""
+    machine, facts = launched.machine, [error.hint]
+    denied = isinstance(error, AuthenticationFailed)
+    if isinstance(error, SSHTimeout):
+        denied = error.how == "denied"
+        if launched.admitted and error.how in ("silent", "unreachable", "closed"):
+            facts.append(f"the temporary security group admits {', '.join(launched.admitted)} and nobody else")
+    if denied and launched.key is not None and machine.requires_tokens():
+        facts.append(_NO_TOKENS)
+    error.hint = "\n".join(filter(None, [*facts, machine.last_words()]))
+
+
+_NO_TOKENS = (
+    "or is its cloud-init an old one? Its metadata demands IMDSv2, and one that knows IMDSv1 only never gets the key: "
+    'metadata_options={"http_tokens": "optional"}'
+)
 
 
 def _options(builder: Builder) -> Options:

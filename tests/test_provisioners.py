@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from amibake.errors import ConnectionLost, InvalidOption, ScriptFailed, UploadFa
 from amibake.events import Event, Output, Warned
 from amibake.host import Completed, Provisioner
 from amibake.provisioners import File, Shell
+from amibake.provisioners.shell import _MAKE_PRIVATE
+from amibake.remote import program
 from amibake.secret import Secret
 from amibake.ssh.connect import connect
 from amibake.ssh.host import SSHHost
@@ -115,19 +118,20 @@ def test_the_question_for_the_directory_is_asked_again_too(host: SSHHost, machin
     assert below(machine.upload("/tmp/mailtube/mailtube")) == below(tube)
 
 
-def test_an_upload_is_tried_three_times(host: SSHHost, machine: LoopbackMachine, tube: Path) -> None:
-    real, lost = host.put, 0
-
-    def put(*arguments: Any, **options: Any) -> None:
-        nonlocal lost
-        lost += 1
-        machine.behaviour.drop_after = 1
-        real(*arguments, **options)
-
-    host.put = put  # type: ignore[method-assign]
-    with pytest.raises(ConnectionLost):
+def test_an_upload_is_tried_four_times(
+    host: SSHHost, machine: LoopbackMachine, tube: Path, events: list[Event]
+) -> None:
+    machine.behaviour.drop_after, machine.behaviour.drop_times = 1000, 4
+    with pytest.raises(ConnectionLost) as caught:
         done(host, File(tube, "/tmp/x"))
-    assert (lost, machine.logins) == (3, 3)
+    assert "lost 4 times" in caught.value.hint
+    assert machine.logins == 4
+    told = [event.message for event in events if isinstance(event, Warned)]
+    assert [re.sub(r".* (\(.*\))$", r"\1", message) for message in told] == ["(1 of 3)", "(2 of 3)", "(3 of 3)"]
+    assert all(message.startswith(f"upload {tube} to /tmp/x: the SSH connection was lost") for message in told)
+    machine.behaviour.drop_after, machine.behaviour.drop_times = 1000, 3
+    done(host, File(tube, "/tmp/x"))
+    assert below(machine.upload("/tmp/x")) == below(tube)
 
 
 @pytest.mark.parametrize("cut_at", [None, 100_000])
@@ -286,6 +290,45 @@ def test_a_script_is_not_left_there_when_its_time_is_up(host: SSHHost, machine: 
     assert len(below(machine.root)) == 1
 
 
+def test_a_script_is_in_a_directory_that_nobody_else_looks_into(
+    host: SSHHost, machine: LoopbackMachine, events: list[Event]
+) -> None:
+    os.umask(0o022)
+    look = ['cd "$(dirname "$0")"', "stat -c '%a %F' .", "stat -c '%a %F' script.sh"]
+    done(host, Shell(inline=look, remote_folder="s"))
+    assert [event.line for event in events if isinstance(event, Output)] == ["700 directory", "700 regular file"]
+    assert below(machine.root) == {}
+    assert list((machine.home / "s").iterdir()) == []
+
+
+@pytest.mark.parametrize("planted", ["symlink", "file", "directory of somebody else"])
+def test_what_somebody_has_planted_is_not_taken_for_a_scripts_directory(
+    host: SSHHost, machine: LoopbackMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    """As if a name could be guessed."""
+    monkeypatch.setattr("amibake.provisioners.shell.secrets.token_hex", lambda _: "guessed")
+    (tmp_path / "elsewhere").mkdir()
+    there = machine.upload("/tmp/amibake-guessed")
+    if planted == "symlink":
+        there.symlink_to(tmp_path / "elsewhere")
+    elif planted == "file":
+        there.write_text("x")
+    else:
+        if os.geteuid() != 0:
+            pytest.skip("only root gives things away")
+        there.mkdir()
+        os.chown(there, 12345, 12345)
+    with pytest.raises(UploadFailed, match=r"/tmp/amibake-guessed can't be made on the builder: mkdir: .*File exists"):
+        done(host, Shell(inline=["true"]))
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_directory_that_was_made_unheard_is_taken(host: SSHHost, machine: LoopbackMachine) -> None:
+    made = program("private", _MAKE_PRIVATE, "s/amibake-x")
+    for _ in range(2):
+        assert host.run(made, capture=True).status == 0
+
+
 @pytest.fixture
 def cut(host: SSHHost, machine: LoopbackMachine, monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection is lost at the line "now"."""
@@ -358,7 +401,7 @@ def test_a_script_that_can_not_be_sent_is_named(host: SSHHost, machine: Loopback
     script = tmp_path / "primal"
     script.write_text("true")
     (machine.home / "file").write_text("")
-    with pytest.raises(UploadFailed, match=rf"^{script}: the content can't be uploaded to file/amibake-\w+\.sh on "):
+    with pytest.raises(UploadFailed, match=rf"^{script}: file/amibake-\w+ can't be made on the builder: mkdir: "):
         done(host, Shell(script=script, remote_folder="file"))
 
 
@@ -391,12 +434,14 @@ def test_a_lost_connection_is_no_success_of_a_script(host: SSHHost, machine: Loo
 def test_a_script_that_can_not_be_removed_is_a_warning(
     host: SSHHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, events: list[Event]
 ) -> None:
-    (tmp_path / "rm").write_text("#!/bin/sh\ncase $* in *.sh) echo no way >&2; exit 1;; esac\n")
+    (tmp_path / "rm").write_text(
+        "#!/bin/sh\ncase $* in *s/amibake-*/*) ;; *s/amibake-*) echo no way >&2; exit 1;; esac\n"
+    )
     (tmp_path / "rm").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     done(host, Shell(inline=["true"], remote_folder="s"))
     [warning] = [event.message for event in events if isinstance(event, Warned)]
-    assert warning.endswith(".sh could not be removed: no way")
+    assert re.fullmatch("s/amibake-[0-9a-f]{16} could not be removed: no way", warning)
 
 
 @pytest.mark.parametrize(

@@ -103,8 +103,11 @@ def _vpc(network: Network) -> _Vpc:
     return {"VpcId": network.vpc_id} if network.vpc_id else {}
 
 
-def admit_ssh(cloud: Cloud, builder: Builder, group_ids: list[str], address: str, seen_from: str | None = None) -> None:
-    """Let us, and only us, in on the SSH port of the builder at `address`, where the group is a temporary one.
+def admit_ssh(
+    cloud: Cloud, builder: Builder, group_ids: list[str], address: str, seen_from: str | None = None
+) -> tuple[str, ...]:
+    """Let us, and only us, in on the SSH port of the builder at `address`, where the group is a temporary one. Answers
+    with the blocks that it admits.
 
     `seen_from` is the address that the builder sees us come from, where that is known: through a bastion, the
     bastion's. With a proxy command it is not known: then nobody is let in but whom the options name. The Session
@@ -114,11 +117,9 @@ def admit_ssh(cloud: Cloud, builder: Builder, group_ids: list[str], address: str
     Raises:
         InvalidOption: our address, as the builder would see it, cannot be found out.
     """
-    if not builder.has_temporary_group:
-        return
-    cidrs = _sources(builder, address, seen_from)
+    cidrs = _sources(builder, address, seen_from) if builder.has_temporary_group else ()
     if not cidrs:
-        return
+        return ()
     permission: IpPermissionTypeDef = {
         "IpProtocol": "tcp",
         "FromPort": builder.ssh_port,
@@ -132,6 +133,7 @@ def admit_ssh(cloud: Cloud, builder: Builder, group_ids: list[str], address: str
     except AmibakeError as error:
         if error.code != "InvalidPermission.Duplicate":  # from a try whose answer was lost, or a bake before
             raise
+    return cidrs
 
 
 def _sources(builder: Builder, address: str, seen_from: str | None) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from amibake.waiting import Deadline, Pending, wait_for
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
+
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
+"""Colours and cursors, which a console is full of."""
 
 Interface = Literal["public_ip", "private_ip", "public_dns", "private_dns", "ipv6", "instance_id"]
 """Which of its addresses an instance is reached at; "instance_id" for what finds it by that."""
@@ -137,17 +141,39 @@ class Machine:
             self.cloud.ledger.warn(f"instance {self.id} is being terminated, unwatched: {error.message}")
 
     def last_words(self) -> str:
-        """Its state and the end of its console, for an error's message; never raises."""
+        """Its state, whether it has a public address, and the last 20 lines of its console, for an error's hint. Never
+        raises."""
         try:
             found = self.describe()
-            state = found["State"]["Name"] if found else "unknown"
-            console = self.cloud.ec2.get_console_output(InstanceId=self.id).get("Output", "")
         except AmibakeError as error:
             return f"instance {self.id}: {error.message}"
-        tail = "".join(f"\n  {line}" for line in console.splitlines()[-10:])
-        return (
-            f"instance {self.id} is {state}; its console ends with:{tail}" if tail else f"instance {self.id} is {state}"
-        )
+        state = found["State"]["Name"] if found else "unknown to EC2"
+        public = found.get("PublicIpAddress") if found else None
+        where = f", with {f'the public address {public}' if public else 'no public address'}"
+        return f"instance {self.id} is {state}{where if state == 'running' else ''}; {self._console()}"
+
+    def requires_tokens(self) -> bool:
+        """Whether its metadata is told to nobody who does not speak IMDSv2, as far as EC2 says; never raises."""
+        try:
+            found = self.describe()
+        except AmibakeError:
+            return False
+        return bool(found) and (found or {}).get("MetadataOptions", {}).get("HttpTokens") == "required"
+
+    def _console(self) -> str:
+        """What its console says: at the moment, of kinds of instances of which EC2 knows that; else some time after the
+        boot."""
+        console = partial(self.cloud.ec2.get_console_output, InstanceId=self.id)
+        try:
+            try:
+                output = console(Latest=True).get("Output", "")
+            except AmibakeError:
+                output = console().get("Output", "")
+        except AmibakeError as error:
+            return f"its console can't be read: {error.message}"
+        lines = [_CONTROL.sub("", line).rstrip() for line in output.splitlines()]
+        tail = "".join(f"\n  {line}" for line in [line for line in lines if line][-20:])
+        return f"its console ends with:{tail}" if tail else "its console shows nothing, which it does late"
 
     def _addresses(self, found: InstanceTypeDef) -> dict[Interface | None, str]:
         public, private = found.get("PublicIpAddress", ""), found.get("PrivateIpAddress", "")

@@ -60,7 +60,7 @@ class Bastion:
         self.via = f", through {self._name}"
         self.hint = (
             "does the security group let the bastion in on the port, is the builder in a network that the bastion "
-            "reaches, and does its image start sshd? `ssh_timeout` gives it longer"
+            "reaches, and does its image start sshd?"
         )
 
     def __enter__(self) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import paramiko
@@ -11,18 +11,23 @@ import paramiko
 from amibake import waiting
 from amibake.errors import AuthenticationFailed, SSHTimeout, WaitTimeout
 from amibake.events import Emit
+from amibake.ssh.attempts import Attempts, in_words, of_dialling, of_handshake
 from amibake.ssh.credentials import Credentials, Refused, Unanswered
 from amibake.ssh.host import SSHHost
 from amibake.ssh.keys import KeyPair
 from amibake.ssh.options import Options
 from amibake.ssh.route import Direct, Route
-from amibake.ssh.transport import FOREIGN, ClientTransport, Patience, handshake, host_key_line, reason
+from amibake.ssh.transport import FOREIGN, ClientTransport, Patience, handshake, host_key_line
 from amibake.waiting import Deadline, Pending
 
 _REFUSED_EVERY = 5.0
 """Seconds between two attempts once the key has been refused. sshd (OpenSSH 9.8, sshd_config(5), PerSourcePenalties)
 keeps a penalty per source address, 5 s for each refusal, that time works off; at more than 15 s it drops connections
 unheard. At this pace the penalty never grows."""
+
+_REFUSED_HINT = """\
+is `ssh_username` the image's own? Usual names: admin (Debian), ubuntu, ec2-user (Amazon Linux, RHEL), rocky, fedora
+or is it the key: an sshd before OpenSSH 6.5 knows no ed25519 (temporary_key_pair_type="rsa")"""
 
 _DROPPED = (paramiko.SSHException, EOFError, ConnectionResetError, BrokenPipeError)
 """A connection that was accepted and ended before anybody could try to log in."""
@@ -44,6 +49,7 @@ class _Door:
     alive: Callable[[], None]
     patience: Patience
     grace: float
+    attempts: Attempts = field(default_factory=lambda: Attempts(0.0))
     refused_since: float | None = None
     offered: str = ""
     asked_at: float = 0.0
@@ -52,38 +58,47 @@ class _Door:
         self.credentials.check()
         self.refused_since = None
         self.asked_at = waiting.clock.now()
+        self.attempts = Attempts(self.asked_at)
         where = f"SSH at {self.address}:{self.port} as {self.credentials.username}{self.route.via}"
         try:
             return waiting.wait_for(
-                where, lambda: self._attempt(host_key), deadline=deadline, emit=self.emit, first=0.1, most=1.0
+                where, lambda: self._attempt(host_key, deadline), deadline=deadline, emit=self.emit, first=0.1, most=1.0
             )
         except WaitTimeout as error:
-            raise SSHTimeout(error.message, hint=self.route.hint) from error
+            cause = "" if self.route.via else self.attempts.cause(self.port)
+            hint = [self.attempts.told(), cause or self.route.hint]
+            timeout = SSHTimeout(error.message, hint="\n".join([*hint, "`ssh_timeout` gives it longer"]))
+            timeout.how = self.attempts.how
+            raise timeout from error
 
-    def _attempt(self, host_key: str | None) -> ClientTransport | Pending:
+    def _attempt(self, host_key: str | None, deadline: Deadline) -> ClientTransport | Pending:
         if waiting.clock.now() - self.asked_at >= _ALIVE_EVERY:
             self.alive()
             self.asked_at = waiting.clock.now()
+        patience, wire = self.patience.within(deadline.remaining()), None
         try:
+            wire = self.route.open(self.address, self.port, self.credentials.username, patience)
             return handshake(
-                self.route.open(self.address, self.port, self.credentials.username, self.patience),
+                wire,
                 self.address,
                 self.credentials,
                 host_key=host_key,
-                patience=self.patience,
+                patience=patience,
                 options=self.options,
                 ask=self.refused_since is not None,
             )
         except Refused as refusal:
+            self.attempts.add("denied", waiting.clock.now())
             self.offered = "; ".join(filter(None, [refusal.offered, refusal.note]))
             return self._refused(refusal, f"{self._refusal('are', 'is')} (offered: {self.offered})")
         except FOREIGN as error:
+            self.attempts.add(of_dialling(error) if wire is None else of_handshake(error), waiting.clock.now())
             dropped = isinstance(error, _DROPPED) and not isinstance(error, Unanswered)
             if self.refused_since is not None and dropped:
                 # sshd no longer listens to those whom it has refused too often
-                seen = f"{reason(error)}, after {self._refusal('were', 'was')} (offered: {self.offered})"
+                seen = f"{in_words(error)}, after {self._refusal('were', 'was')} (offered: {self.offered})"
                 return self._refused(error, seen)
-            return Pending(reason(error))
+            return Pending(in_words(error))
 
     def _refusal(self, several: str, one: str) -> str:
         return f"{self.credentials.ways} {several if self.credentials.several else one} refused"
@@ -98,7 +113,7 @@ class _Door:
             raise AuthenticationFailed(
                 f"{self.address}:{self.port} refuses {self.credentials.ways} for the user "
                 f"{self.credentials.username}; it offers: {self.offered}",
-                hint="is `ssh_username` the image's own? Usual names: admin (Debian), ubuntu, ec2-user (Amazon Linux)",
+                hint=_REFUSED_HINT,
             ) from error
         return Pending(seen, pause=_REFUSED_EVERY)
 
@@ -159,6 +174,7 @@ def connect(
     host = SSHHost(
         transport, address=address, deadline=deadline, emit=emit, data=data or {}, reopen=partial(reopen, pinned)
     )
+    door.emit = host.emit  # which hides what is secret
     if who.username == "root":
         _refuse_signpost(host, address)
     return host
@@ -167,7 +183,7 @@ def connect(
 def _refuse_signpost(host: SSHHost, address: str) -> None:
     """Many images let root in only to be told whose account to use, whatever the command."""
     try:
-        answer = host.run("true", capture=True)
+        answer = host.run("true", capture=True, when_lost="repeat")
     except BaseException:
         host.close()
         raise

@@ -43,10 +43,7 @@ class ProxyCommand:
 
     template: str = field(repr=False)
     via = ", through the proxy command"
-    hint = (
-        "does the command of `ssh_proxy_command` lead to the builder, and does its image start sshd? `ssh_timeout` "
-        "gives it longer"
-    )
+    hint = "does the command of `ssh_proxy_command` lead to the builder, and does its image start sshd?"
 
     def __post_init__(self) -> None:
         unknown = sorted(set(re.findall("%[^hpr%]|%$", self.template.replace("%%", ""))))

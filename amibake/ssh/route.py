@@ -37,7 +37,7 @@ class Direct:
     via = ""
     hint = (
         "does the security group let this machine in on the port, is the builder in a subnet that is reachable from "
-        "here, and does its image start sshd? `ssh_timeout` gives it longer"
+        "here, and does its image start sshd?"
     )
 
     def open(self, address: str, port: int, _username: str, patience: Patience) -> Wire:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import logging
 import socket
 import threading
@@ -46,9 +48,12 @@ class ClientTransport(paramiko.Transport):
             )
             self._keeper.start()
 
-    def end(self) -> None:
-        """Close, and leave neither thread nor socket, in whatever state this is."""
+    def end(self, *, abort: bool = False) -> None:
+        """Close, and leave neither thread nor socket, in whatever state this is. With `abort` nothing of what has been
+        sent is to arrive any more: the kernel would go on trying after us, beside the connection that replaces this."""
         self._over.set()
+        if abort:
+            self._wire.abort()
         self.sock.shutdown(socket.SHUT_RDWR)  # wakes the thread, which else looks up ten times a second only
         self.close()
         self.sock.close()
@@ -132,6 +137,14 @@ class Patience:
     handshake: float = 20.0
     auth: float = 30.0
 
+    def within(self, seconds: float) -> Patience:
+        """The same, but no part of it takes longer than this, or than a moment that each needs."""
+        most = max(seconds, _MOMENT)
+        return Patience(*(min(part, most) for part in (self.tcp, self.banner, self.handshake, self.auth)))
+
+
+_MOMENT = 2.0
+
 
 def handshake(
     wire: Wire,
@@ -191,9 +204,19 @@ def check_host_key(key: paramiko.PKey, expected: str | None, address: str) -> No
     if expected.split()[:2] == host_key_line(key).split():
         return
     raise HostKeyChanged(
-        f"{address} shows the SSH host key {key.get_name()} {key.fingerprint}, where {expected} is known",
-        hint="either this is another machine than before, or somebody is in between",
+        f"{address} shows the SSH host key {key.get_name()} {key.fingerprint}, where {_shown(expected)} is pinned",
+        hint="either its host keys were made anew (by ssh-keygen, by sshd's package, by cloud-init at another first "
+        "boot), or another machine has this address by now, or somebody is in between; nothing has been sent to it",
     )
+
+
+def _shown(expected: str) -> str:
+    """A host key as it is compared by eye: its type and fingerprint."""
+    words = expected.split()
+    with suppress(ValueError, IndexError):
+        digest = hashlib.sha256(base64.b64decode(words[1], validate=True)).digest()
+        return f"{words[0]} SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
+    return expected
 
 
 def reason(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from amibake import waiting
 from amibake.ec2.cloud import Cloud
@@ -229,15 +230,36 @@ def test_last_words_have_the_state_and_the_end_of_the_console(
 ) -> None:
     machine = run_instance(cloud, {"ImageId": debian, "InstanceType": "t3.micro"})
     clock.sleep(10)
-    console = "\n".join(f"line {number}" for number in range(20))
-    monkeypatch.setattr(cloud.ec2._client, "get_console_output", lambda **_: {"Output": console})  # type: ignore[attr-defined]
-    words = machine.last_words()
-    assert words.startswith(f"instance {machine.id} is running; its console ends with:\n  line 10\n")
-    assert words.endswith("line 19")
+    found = machine.describe()
+    assert found
+    state = f"instance {machine.id} is running, with the public address {found['PublicIpAddress']}; its console"
+    console = "\r\n".join(f"\x1b[0;32mline\x1b[0m {number}\n\n" for number in range(40))
+
+    def older(**asked: Any) -> dict[str, str]:
+        if asked.get("Latest"):
+            raise ClientError({"Error": {"Code": "UnsupportedOperation", "Message": "no"}}, "GetConsoleOutput")
+        return {"Output": console}
+
+    def newer(**asked: Any) -> dict[str, str]:
+        return {"Output": f"{console}latest" if asked.get("Latest") else console}
+
+    for say, last in ((newer, "latest"), (older, "line 39")):
+        monkeypatch.setattr(cloud.ec2._client, "get_console_output", say)  # type: ignore[attr-defined]
+        words = machine.last_words().splitlines()
+        assert words[0] == f"{state} ends with:"
+        assert (len(words), words[-1]) == (21, f"  {last}")
     monkeypatch.setattr(cloud.ec2._client, "get_console_output", lambda **_: {})  # type: ignore[attr-defined]
-    assert machine.last_words() == f"instance {machine.id} is running"
+    assert machine.last_words() == f"{state} shows nothing, which it does late"
+    with monkeypatch.context() as private:
+        private.setattr(Machine, "describe", lambda _: {"State": {"Name": "running"}})
+        assert "is running, with no public address; " in machine.last_words()
     refuse("get_console_output", "UnauthorizedOperation")
-    assert "UnauthorizedOperation" in machine.last_words()
+    words_without = machine.last_words()
+    assert words_without.startswith(f"{state} can't be read: ")
+    assert "UnauthorizedOperation" in words_without
+    refuse("describe_instances", "UnauthorizedOperation")
+    assert machine.last_words().startswith(f"instance {machine.id}: ")
+    assert not machine.requires_tokens()
 
 
 @pytest.mark.parametrize(

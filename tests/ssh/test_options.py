@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import paramiko
 import pytest
 
 from amibake.errors import ConnectionLost, SSHTimeout
+from amibake.ssh import dial
 from amibake.ssh.bastion import Bastion
 from amibake.ssh.connect import connect
 from amibake.ssh.credentials import Credentials
@@ -20,8 +23,10 @@ from amibake.ssh.host import SSHHost
 from amibake.ssh.keys import KeyPair
 from amibake.ssh.options import Options, check_algorithms
 from amibake.ssh.transport import ClientTransport
+from amibake.ssh.wire import Wire
 from amibake.testing.sshd import LoopbackMachine
 from amibake.waiting import Deadline
+from tests.relay import Relay
 
 
 @pytest.fixture
@@ -104,9 +109,47 @@ def test_by_default_a_death_is_noticed_within_half_a_minute() -> None:
 def test_a_dead_peer_does_not_hold_up_who_sends(machine: LoopbackMachine, key: KeyPair, server: Server) -> None:
     with into(machine, key, options=Options(0.05, answers_within=0.4)) as host:
         server.dead.set()
-        with pytest.raises(ConnectionLost, match="the SSH connection was lost before this had ended: no answer"):
+        with pytest.raises(ConnectionLost, match=r"the SSH connection .*was lost.*: no answer"):
             host.put(bytes(64 << 20), "big")
         server.woken.set()
+
+
+@pytest.mark.parametrize("what", ["a command", "an upload", "a download"])
+def test_silence_on_the_line_is_noticed(
+    what: str, machine: LoopbackMachine, key: KeyPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a peer whose kernel is there and acknowledges, so that ours sees nothing; also where it takes nothing more."""
+    machine.upload("/tmp/big").write_bytes(bytes(16 << 20))
+    with closing(Relay()) as relay:
+        monkeypatch.setattr(dial, "dial", relay.dial)
+        with into(machine, key, options=Options(0.05, answers_within=0.4)) as host:
+            relay.cut("down" if what == "a download" else "up", relay.bytes["up"] + 5_000, "blackhole")
+            if what == "a command":
+                with pytest.raises(ConnectionLost, match="had ended: no answer"):
+                    host.run("exec cat >/dev/null", input=bytes(1 << 20))
+                host.reconnect()
+            elif what == "an upload":
+                host.put(bytes(16 << 20), "/tmp/copy")
+                assert machine.upload("/tmp/copy").stat().st_size == 16 << 20
+            else:
+                host.get("/tmp/big", machine.root / "copy")
+                assert (machine.root / "copy").stat().st_size == 16 << 20
+        assert (relay.cuts, relay.connections, machine.logins) == (1, 2, 2)
+
+
+def test_what_was_sent_over_a_connection_that_is_given_up_never_arrives() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        wire = Wire(socket.create_connection(listener.getsockname()))
+        theirs, _ = listener.accept()
+        wire.settimeout(0.1)
+        with theirs:
+            with suppress(TimeoutError):
+                while wire.send(bytes(1 << 20)):
+                    pass
+            wire.abort()
+            wire.close()
+            with pytest.raises(ConnectionResetError):
+                list(iter(lambda: theirs.recv(1 << 20), b""))
 
 
 def test_no_question_is_asked(machine: LoopbackMachine, key: KeyPair, server: Server) -> None:

@@ -6,8 +6,10 @@ import grp
 import os
 import pwd
 import re
+import shutil
 import socket
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -392,12 +394,12 @@ def test_an_upload_cut_and_repeated_is_like_an_undisturbed_one(
     if there_before:
         (there / "a").mkdir(parents=True)
         (there / "a" / "other").write_text("other")
-    machine.behaviour.drop_after = at
-    with pytest.raises(ConnectionLost, match=f"^upload {tree} to /tmp/tube: the SSH connection was lost before"):
+    machine.behaviour.drop_after, machine.behaviour.drop_times = at, 4
+    with pytest.raises(ConnectionLost, match=f"^upload {tree} to /tmp/tube: the SSH connection .*was lost"):
         host.put(tree, "/tmp/tube")
     assert ours(there.parent) == (["tube"] if there_before else [])
     assert not there_before or (ours(there), ours(there / "a")) == (["a"], ["other"])
-    host.reconnect()
+    machine.behaviour.drop_after = at
     host.put(tree, "/tmp/tube")
     kept = {"a/other": ("-rw-r--r--", b"other")} if there_before else {}
     assert listing(there) == {**listing(tree), **kept}
@@ -406,13 +408,42 @@ def test_an_upload_cut_and_repeated_is_like_an_undisturbed_one(
 
 def test_a_file_cut_leaves_the_old_one(host: SSHHost, machine: LoopbackMachine) -> None:
     host.put(b"old", "/tmp/x")
-    machine.behaviour.drop_after = 1 << 20
+    machine.behaviour.drop_after, machine.behaviour.drop_times = 1 << 20, 4
     with pytest.raises(ConnectionLost, match=r"^upload the content to /tmp/x: the SSH connection was lost before"):
         host.put(bytes(2 << 20), "/tmp/x")
     assert machine.upload("/tmp/x").read_bytes() == b"old"
-    host.reconnect()
+    machine.behaviour.drop_after = 1 << 20
     host.put(bytes(2 << 20), "/tmp/x")
     assert names(machine.upload("/tmp")) == ["x"]
+
+
+@pytest.mark.parametrize("again", [b"the same", b"something else since"])
+def test_a_first_try_that_has_all_it_needs_is_dead_before_the_second_begins(
+    host: SSHHost, machine: LoopbackMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bytes
+) -> None:
+    """Everything has arrived but the answer. Else it could overwrite, later, what has been made of the file since."""
+    says = tmp_path / "says"
+    os.mkfifo(says)
+    real = shutil.which("sha256sum")
+    stuck = f'mkdir {tmp_path}/once 2>/dev/null || exec {real} "$@"; echo $$ >{says}; exec sleep 918280'
+    on_path(tmp_path, monkeypatch, "sha256sum", stuck)
+    found: list[Path] = []
+
+    def cut() -> None:
+        found.append(Path("/proc") / says.read_text().strip())
+        (tmp_path / "source").write_bytes(again)
+        machine.drop()
+
+    cutting = threading.Thread(target=cut)
+    cutting.start()
+    (tmp_path / "source").write_bytes(b"the same")
+    host.put(tmp_path / "source", "/srv/x")
+    cutting.join()
+    (first,) = found
+    assert not first.exists() or ") Z " in (first / "stat").read_text()
+    assert machine.upload("/srv/x").read_bytes() == again
+    assert names(machine.upload("/srv")) == ["x"]
+    assert machine.logins == 2
 
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives things away")

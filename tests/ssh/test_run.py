@@ -8,6 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,8 @@ from amibake.ssh.host import SSHHost
 from amibake.ssh.invocation import Beginning
 from amibake.ssh.keys import KeyPair
 from amibake.ssh.killing import KILL
+from amibake.ssh.line import Line
+from amibake.ssh.transport import ClientTransport
 from amibake.testing.clock import FakeClock
 from amibake.testing.door import Door
 from amibake.testing.sshd import LoopbackMachine
@@ -150,9 +154,66 @@ def test_a_lost_connection_is_never_a_success(machine: LoopbackMachine, key: Key
         with pytest.raises(ConnectionLost, match=r"^echo up; sleep 1000: the SSH connection was lost before this had"):
             host.run("echo up; sleep 1000")
         with pytest.raises(ConnectionLost, match=f"^true: the SSH connection to {machine.address} was lost: "):
-            host.run("true")
+            host.run("true", when_lost="raise")
         host.reconnect()
         assert host.run("true").status == 0
+
+
+def test_what_may_have_begun_is_not_run_again_but_where_that_does_no_harm(
+    machine: LoopbackMachine, key: KeyPair
+) -> None:
+    drops: list[None] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Output) and drops:
+            drops.pop()
+            machine.drop()
+
+    command = 'echo x >>ran; echo up; [ "$(wc -l <ran)" = 2 ] || exec sleep 1000'
+    with connect(machine.address, machine.port, username="admin", key=key, deadline=Deadline(300), emit=listen) as host:
+        drops.append(None)
+        with pytest.raises(ConnectionLost) as caught:
+            host.run(command)
+        assert "max_retries" in caught.value.hint
+        assert (machine.home / "ran").read_text() == "x\n"
+        (machine.home / "ran").unlink()
+        drops.append(None)
+        assert host.run(command, when_lost="repeat").status == 0
+        assert (machine.home / "ran").read_text() == "x\n" * 2
+
+
+def test_an_interrupt_does_not_wait_for_the_killing(
+    machine: LoopbackMachine, key: KeyPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken = threading.Event()
+
+    def interrupt(_: Event) -> None:
+        raise KeyboardInterrupt
+
+    def kill_command(*_: object) -> str:
+        woken.wait(30)
+        return "true"
+
+    monkeypatch.setattr(Line, "_kill_command", kill_command)
+    begun = time.monotonic()
+    with connect(
+        machine.address, machine.port, username="admin", key=key, deadline=Deadline(300), emit=interrupt
+    ) as host:
+        with pytest.raises(KeyboardInterrupt):
+            host.run("echo up; exec sleep 918276 >/dev/null")
+        assert time.monotonic() - begun < 15
+        woken.set()
+
+
+def test_the_threads_of_a_connection_end_with_it(machine: LoopbackMachine, key: KeyPair) -> None:
+    with connect(
+        machine.address, machine.port, username="admin", key=key, deadline=Deadline(300), emit=lambda _: None
+    ) as host:
+        host.run("true")
+        assert [thread for thread in threading.enumerate() if isinstance(thread, ClientTransport)]
+    left = [thread.name for thread in threading.enumerate() if thread.name.startswith("amibake-ssh")]
+    assert left == []
+    assert [thread for thread in threading.enumerate() if isinstance(thread, ClientTransport)] == []
 
 
 def test_a_connection_lost_while_input_is_sent(host: SSHHost, machine: LoopbackMachine) -> None:
