@@ -60,8 +60,9 @@ class SSHHost:
         emit: Emit,
         data: Mapping[str, str],
         reopen: Callable[[Deadline], ClientTransport],
+        connected: Callable[[SSHHost], None] = lambda _: None,
     ) -> None:
-        self._line = _Line(transport, reopen)
+        self._line = _Line(transport, reopen, connected)
         self._address = address
         self._deadline = deadline
         self._emits = emit
@@ -111,6 +112,7 @@ class SSHHost:
         self._line.transport = self._line.reopen(within)
         self._end_lost(within)
         self._remove_left(within)
+        self._line.connected(self)
 
     def discard(self, path: str) -> None:
         """Remove a file that the user who logs in has left, also when the time is up: within 5 seconds or, when the
@@ -343,12 +345,13 @@ class SSHHost:
 
 @dataclass
 class _Line:
-    """What all views of one machine share: the connection, what earlier uploads left there (as root or not), how its
-    user becomes root once that is known, what is hidden, the runs during which the connection was lost, and the files
-    that are to be removed."""
+    """What all views of one machine share: the connection, who is told of each new one, what earlier uploads left there
+    (as root or not), how its user becomes root once that is known, what is hidden, the runs during which the connection
+    was lost, and the files that are to be removed."""
 
     transport: ClientTransport
     reopen: Callable[[Deadline], ClientTransport]
+    connected: Callable[[SSHHost], None]
     stale: dict[bool, tuple[str, ...]] = field(default_factory=dict)
     root: str = ""
     veil: Veil = field(default_factory=Veil)

@@ -1,0 +1,44 @@
+#!/bin/sh
+# Lets a machine power itself off, as root. Arguments:
+#   arm SECONDS   in so many seconds from now, in place of what was armed before
+#   keep SECONDS  the same, unless something is armed; may run while the machine is still booting
+#   cancel        not at all
+# Nothing of it is outside /run. Never by `shutdown +N`: while that is pending every other shutdown refuses, the one of
+# StopInstances included. Never by `halt`, which EC2 does not notice.
+set -eu
+verb=$1 seconds=${2-0} wait=
+PATH=$PATH:/usr/sbin:/sbin
+# What sleeps is known by this, and it is what programs that kill a run leave alone.
+mark=AMIBAKE_RUN=amibake-timer
+
+by_systemd() { [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; }
+sleepers() { grep -s -l -F "$mark" /proc/[0-9]*/environ | cut -d / -f 3; }
+armed() {
+    [ -n "$(sleepers)" ] || { by_systemd && systemctl --quiet is-active amibake-timer.timer; }
+}
+cancel() {
+    ! by_systemd || systemctl stop amibake-timer.timer 2>/dev/null || true # which fails where there is none
+    for pid in $(sleepers); do kill -s KILL "$pid" 2>/dev/null || true; done
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        armed || return 0
+        sleep 0.1
+    done
+    return 1
+}
+arm() {
+    # shellcheck disable=SC2086 # one word or none
+    if by_systemd && systemd-run --quiet $wait --unit=amibake-timer --description='the end of a bake' \
+        --on-active="$seconds" --timer-property=AccuracySec=1s "$(command -v systemctl)" poweroff; then
+        return
+    fi
+    command -v setsid >/dev/null
+    # shellcheck disable=SC2016 # for the inner shell
+    env "$mark" setsid sh -c 'sleep "$1" && { poweroff || shutdown -h now; }' amibake-timer "$seconds" \
+        >/dev/null 2>&1 </dev/null &
+}
+
+case $verb in
+    cancel) cancel ;;
+    arm) cancel && arm ;;
+    keep) wait=--no-block && { armed || arm; } ;;
+esac
