@@ -6,18 +6,19 @@
 # Nothing of it is outside /run. Never by `shutdown +N`: while that is pending every other shutdown refuses, the one of
 # StopInstances included. Never by `halt`, which EC2 does not notice.
 set -eu
-verb=$1 seconds=${2-0} wait=
+verb=$1 seconds=${2-0} wait='' name=amibake-timer
 PATH=$PATH:/usr/sbin:/sbin
-# What sleeps is known by this, and it is what programs that kill a run leave alone.
-mark=AMIBAKE_RUN=amibake-timer
+# In the environment of what sleeps: it is known by that, and left alone when a run is killed. In one word it would be in
+# the environment of whoever runs this, too: sudo puts the command line there.
+mark=AMIBAKE_RUN=$name
 
 by_systemd() { [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; }
 sleepers() { grep -s -l -F "$mark" /proc/[0-9]*/environ | cut -d / -f 3; }
 armed() {
-    [ -n "$(sleepers)" ] || { by_systemd && systemctl --quiet is-active amibake-timer.timer; }
+    [ -n "$(sleepers)" ] || { by_systemd && systemctl --quiet is-active $name.timer; }
 }
 cancel() {
-    ! by_systemd || systemctl stop amibake-timer.timer 2>/dev/null || true # which fails where there is none
+    ! by_systemd || systemctl stop $name.timer 2>/dev/null || true # which fails where there is none
     for pid in $(sleepers); do kill -s KILL "$pid" 2>/dev/null || true; done
     for _ in 1 2 3 4 5 6 7 8 9 10; do
         armed || return 0
@@ -27,13 +28,13 @@ cancel() {
 }
 arm() {
     # shellcheck disable=SC2086 # one word or none
-    if by_systemd && systemd-run --quiet $wait --unit=amibake-timer --description='the end of a bake' \
+    if by_systemd && systemd-run --quiet $wait --unit=$name --description='the end of a bake' \
         --on-active="$seconds" --timer-property=AccuracySec=1s "$(command -v systemctl)" poweroff; then
         return
     fi
     command -v setsid >/dev/null
     # shellcheck disable=SC2016 # for the inner shell
-    env "$mark" setsid sh -c 'sleep "$1" && { poweroff || shutdown -h now; }' amibake-timer "$seconds" \
+    env "$mark" setsid sh -c 'sleep "$1" && { poweroff || shutdown -h now; }' $name "$seconds" \
         >/dev/null 2>&1 </dev/null &
 }
 
