@@ -15,7 +15,7 @@ from amibake.errors import AmibakeError, ConnectionLost
 from amibake.host import Completed, Host
 from amibake.ledger import Ledger
 from amibake.remote import program
-from amibake.seal import _boot_id, _machine_identity
+from amibake.seal import _boot_id, _machine_identity  # one notion of which machine is our own
 from amibake.userdata import Part
 from amibake.waiting import Deadline
 
@@ -28,14 +28,16 @@ _NO_SUDO = 4
 _WITHIN = 20.0
 """Seconds for setting it, each time."""
 
-# In front of it the guard, as for sealing: never on the machine that amibake itself runs on.
+# In front of it the guard, by the same rule as that of sealing: never on the machine that amibake itself runs on. The
+# script comes by standard input, since sudo writes command lines to the builder's log.
 _SET = """
-boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo +)
-machine=$(stat -L -c %d:%i /etc/machine-id 2>/dev/null || echo +)
-[ "$boot:$machine" != "$1:$2" ] || exit 3
-if [ "$(id -u)" = 0 ]; then exec sh -c "$3" amibake-set-timer "$4" "$5"; fi
-sudo -n true >/dev/null 2>&1 </dev/null || exit 4
-exec sudo -n -- sh -c "$3" amibake-set-timer "$4" "$5"
+boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null) || boot=-
+machine=-
+if [ -s /etc/machine-id ]; then machine=$(stat -L -c %d:%i /etc/machine-id 2>/dev/null) || machine=-; fi
+if [ "$boot" = "$1" ] && { [ "$machine" = "$2" ] || [ "$machine" = - ] || [ "$2" = - ]; }; then exit 3; fi
+if [ "$(id -u)" = 0 ]; then exec sh -s "$3" "$4"; fi
+if sudo -n true >/dev/null 2>&1 </dev/null; then exec sudo -n -- sh -s "$3" "$4"; fi
+exit 4
 """
 
 
@@ -76,11 +78,12 @@ class Timer:
         """The same in user data, for the time until somebody logs in: armed at each boot, before anybody can."""
         return Part("text/cloud-boothook", f"#!/bin/sh\nset -- keep {self.seconds}\n{_script()}")
 
-    def _set(self, host: Host, verb: str, seconds: str = "") -> str:
+    def _set(self, host: Host, verb: str, seconds: str = "0") -> str:
         """What is wrong, or "". A connection that is lost is for whoever uses it next to notice."""
-        command = program("set-timer", _SET, _boot_id(), _machine_identity(), _script(), verb, seconds)
+        command = program("set-timer", _SET, _boot_id(), _machine_identity(), verb, seconds)
+        name = f"{verb} the builder's timer"
         try:
-            done = host.run(command, capture=True, timeout=_WITHIN, name=f"{verb} the builder's timer")
+            done = host.run(command, input=_script().encode(), capture=True, timeout=_WITHIN, name=name)
         except ConnectionLost:
             return ""
         except AmibakeError as error:

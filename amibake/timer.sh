@@ -6,10 +6,10 @@
 # Nothing of it is outside /run. Never by `shutdown +N`: while that is pending every other shutdown refuses, the one of
 # StopInstances included. Never by `halt`, which EC2 does not notice.
 set -eu
-verb=$1 seconds=${2-0} wait='' name=amibake-timer
+verb=$1 seconds=$2 wait='' name=amibake-timer
 PATH=$PATH:/usr/sbin:/sbin
-# In the environment of what sleeps: it is known by that, and left alone when a run is killed. In one word it would be in
-# the environment of whoever runs this, too: sudo puts the command line there.
+# In the environment of what sleeps: it is known by that, and left alone when a run is killed. It is in two words so that
+# it is not in the environment of who is given this as an argument: sudo puts the command line there.
 mark=AMIBAKE_RUN=$name
 
 by_systemd() { [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; }

@@ -225,7 +225,7 @@ class LoopbackMachine:
         if self.behaviour.refuse_sudo and " amibake-as-root " in command:
             execution.answer(1, "", _REFUSAL)
         elif inner and inner[3] == "amibake-set-timer":
-            self._set_timer(execution, *inner[7:9])
+            self._set_timer(execution, *inner[6:8])
         elif "reboot-by-amibake" in command:
             self._asked_to_reboot(execution, command)
         elif called == "amibake-root":
@@ -300,6 +300,7 @@ class LoopbackMachine:
 
     def _set_timer(self, execution: Execution, verb: str, seconds: str) -> None:
         """Write it down: nothing ever goes off."""
+        execution.read_all()
         if not self._drops_instead("amibake-set-timer"):
             if not self.behaviour.refuse_sudo:
                 self.timer = int(seconds) if verb == "arm" else None
