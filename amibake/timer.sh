@@ -1,12 +1,13 @@
 #!/bin/sh
 # Lets a machine power itself off, as root. Arguments:
 #   arm SECONDS   in so many seconds from now, in place of what was armed before
-#   keep SECONDS  the same, unless something is armed; may run while the machine is still booting
+#   keep SECONDS  the same, unless something is armed; for a machine that is still booting, where it must wait for nothing:
+#                 systemd-run would wait for what waits for the boothook that this is in
 #   cancel        not at all
 # Nothing of it is outside /run. Never by `shutdown +N`: while that is pending every other shutdown refuses, the one of
 # StopInstances included. Never by `halt`, which EC2 does not notice.
 set -eu
-verb=$1 seconds=$2 wait='' name=amibake-timer
+verb=$1 seconds=$2 name=amibake-timer
 PATH=$PATH:/usr/sbin:/sbin
 # In the environment of what sleeps: it is known by that, and left alone when a run is killed. It is in two words so that
 # it is not in the environment of who is given this as an argument: sudo puts the command line there.
@@ -27,11 +28,13 @@ cancel() {
     return 1
 }
 arm() {
-    # shellcheck disable=SC2086 # one word or none
-    if by_systemd && systemd-run --quiet $wait --unit=$name --description='the end of a bake' \
+    if by_systemd && systemd-run --quiet --unit=$name --description='the end of a bake' \
         --on-active="$seconds" --timer-property=AccuracySec=1s "$(command -v systemctl)" poweroff; then
         return
     fi
+    sleep_for_it
+}
+sleep_for_it() {
     command -v setsid >/dev/null
     # shellcheck disable=SC2016 # for the inner shell
     env "$mark" setsid sh -c 'sleep "$1" && { poweroff || shutdown -h now; }' $name "$seconds" \
@@ -41,5 +44,5 @@ arm() {
 case $verb in
     cancel) cancel ;;
     arm) cancel && arm ;;
-    keep) wait=--no-block && { armed || arm; } ;;
+    keep) [ -n "$(sleepers)" ] || sleep_for_it ;;
 esac
