@@ -331,6 +331,26 @@ class TestTheScript:
         until(lambda: machine.timers() == [])
         (tmp_path / "off").unlink()
 
+    def test_is_systemds_where_that_is_the_init_but_not_while_the_machine_is_booting(
+        self, machine: Sandbox, tmp_path: Path
+    ) -> None:
+        machine.script = machine.script.replace("/run/systemd/system", str(tmp_path))
+        for name, status in (("systemd-run", 0), ("systemctl", 3)):
+            machine.fake(name, f'echo "${{0##*/}} $*" >>{tmp_path}/asked; exit {status}')
+        assert machine.run("-s", "keep", "5000") == 0
+        until(lambda: len(machine.names()) == 1)
+        assert not (tmp_path / "asked").exists()
+        assert machine.run("-s", "arm", "6000") == 0
+        assert machine.timers() == []
+        stop, look, run = (tmp_path / "asked").read_text().splitlines()
+        assert (stop, look) == (
+            f"systemctl stop {machine.name}.timer",
+            f"systemctl --quiet is-active {machine.name}.timer",
+        )
+        assert f"--unit={machine.name} " in run
+        assert "--on-active=6000 " in run
+        assert run.endswith("/systemctl poweroff")
+
     def test_says_when_it_can_not(self, machine: Sandbox) -> None:
         assert machine.run("-s", "arm", "5000", given=machine.script.replace("setsid", "no-such-program")) != 0
         assert machine.timers() == []
