@@ -124,6 +124,17 @@ class TestABake:
             bake(place)
         assert "shut down" not in caught.value.hint
 
+    def test_whose_builder_is_silent_says_nothing_of_a_shutdown_that_ec2_knows_nothing_of(self, place: Place) -> None:
+        def hang(host: Host) -> None:
+            place.machines.newest.stop()
+            host.run("anything")
+
+        began = place.clock.now()
+        with pytest.raises(amibake.ConnectionLost) as caught:
+            bake(place, Does(hang))
+        assert "shut down" not in caught.value.hint
+        assert place.clock.now() - began < 60
+
 
 class TestTheShutdownBehaviour:
     @pytest.mark.parametrize(
