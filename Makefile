@@ -2,7 +2,7 @@
 PYTHON ?= python3
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 BIN := .venv/bin
-SCRIPTS := .ci/run tools/system amibake/seal.sh amibake/ssh/get.sh amibake/ssh/put.sh amibake/sandbox/firstboot/amibake-firstboot \
+SCRIPTS := .ci/run tools/system amibake/seal.sh amibake/timer.sh amibake/ssh/get.sh amibake/ssh/put.sh amibake/sandbox/firstboot/amibake-firstboot \
 	amibake/sandbox/firstboot/amibake-firstboot.init provisioning/primal provisioning/carnivore \
 	provisioning/mailtube/init.d/appserver.conf
 

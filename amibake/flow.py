@@ -21,6 +21,7 @@ from amibake.ec2.publication import copy_images, publish
 from amibake.ec2.replacement import delete_old_snapshots, take_names
 from amibake.errors import InvalidOption
 from amibake.events import Emit
+from amibake.first_boot import first_boot, injected_host_key
 from amibake.host import Host, Provisioner
 from amibake.image import APP, NAME, NODE_ENV, SOURCE_AMI, STAGE, VERSION, Image
 from amibake.interrupts import interruptible
@@ -30,6 +31,7 @@ from amibake.login import Launched, logged_in, login_mistakes, route_to, seen_fr
 from amibake.provisioners.common import mistakes_of_common_options
 from amibake.seal import seal
 from amibake.steps import perform, run_error_cleanup
+from amibake.timer import MARGIN, Timer
 
 if TYPE_CHECKING:
     from amibake.ec2.cloud import Session
@@ -79,14 +81,16 @@ def bake(
             plan = look_up(cloud, builder)
         builder, tags = plan.builder, _tags(cloud, plan)
         keeper = kept.enter_context(keeping(cloud, builder, wanted=on_error == "keep"))
+        timer = Timer(cloud.deadline, ledger, margin=MARGIN + (ec2.GRACE if on_error == "keep" else 0))
         with ExitStack() as temporary:
             with ledger.step("launch the builder"):
-                launched = _launch(cloud, plan, temporary)
+                launched = _launch(cloud, plan, timer, temporary)
             keeper.keep(launched, temporary)
             if builder.communicator == "ssh":
-                with logged_in(cloud, plan, launched) as host:
+                with logged_in(cloud, plan, launched, timer) as host:
                     _provision(host, steps, cleanup, ledger)
                     keeper.released()  # from now on nobody may get in any more
+                    timer.cancel(host)
                     with ledger.step("seal the builder"):
                         seal(host, launched.key.public if launched.key else None, ledger)
             else:
@@ -123,7 +127,7 @@ def _provision(host: Host, steps: list[Provisioner], cleanup: list[Provisioner],
         raise
 
 
-def _launch(cloud: ec2.Cloud, plan: Plan, temporary: ExitStack) -> Launched:
+def _launch(cloud: ec2.Cloud, plan: Plan, timer: Timer, temporary: ExitStack) -> Launched:
     """The builder, running, and everything that it takes to get in; all of it goes with `temporary`."""
     builder, keep = plan.builder, temporary.enter_context
     cloud = cloud.tagged({NAME: "amibake builder", **builder.run_tags, **({APP: builder.app} if builder.app else {})})
@@ -131,13 +135,22 @@ def _launch(cloud: ec2.Cloud, plan: Plan, temporary: ExitStack) -> Launched:
         check_resumable(cloud, plan)
     taken_up = cloud.resumed and builder.has_temporary_key
     key = key_of(cloud.build) if taken_up else temporary_key(builder, comment=f"amibake {cloud.build}")
+    host_key = injected_host_key(builder)
+    user_data = None if cloud.resumed else first_boot(cloud, plan, timer, host_key)
     route = keep(route_to(cloud, builder))  # a bastion that does not work is known before anything is made
     key_name = keep(temporary_key_pair(cloud, builder, key.public)) if key else builder.ssh_keypair_name
     groups = keep(security_groups(cloud, plan.network))
     profile = keep(temporary_profile(cloud, builder))
     machine = keep(
         builder_instance(
-            cloud, builder, plan.source, plan.network, key_name=key_name, group_ids=groups, profile=profile
+            cloud,
+            builder,
+            plan.source,
+            plan.network,
+            key_name=key_name,
+            group_ids=groups,
+            profile=profile,
+            user_data=user_data,
         )
     )
     behind = builder.ssh_bastion_host is not None
@@ -146,7 +159,7 @@ def _launch(cloud: ec2.Cloud, plan: Plan, temporary: ExitStack) -> Launched:
     admitted: tuple[str, ...] = ()
     if builder.communicator == "ssh":
         admitted = admit_ssh(cloud, builder, groups, address, seen_from(cloud, builder, route, address))
-    return Launched(machine, address, route, key, admitted)
+    return Launched(machine, address, route, key, admitted, host_key)
 
 
 def check(

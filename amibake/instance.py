@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from amibake.builder.access import Access
 from amibake.builder.source import AMI_ID
@@ -71,6 +71,7 @@ def launch(
     key_name: str | None = None,
     iam_instance_profile: str | None = None,
     user_data: str | None = None,
+    shutdown_behavior: Literal["stop", "terminate"] = "stop",
     tags: Mapping[str, str] | None = None,
     region: str | None = None,
     timeout: float = 600,
@@ -81,7 +82,8 @@ def launch(
 
     The application's tags on the image (`amibake:app`, `amibake:stage`, `amibake:node-env`) go on the instance and its
     volumes, with the image's name as `Name`; `tags` has the last word. `region` is the image's, or for an id the
-    session's. `timeout` is in seconds; the other arguments are EC2's RunInstances'.
+    session's. `timeout` is in seconds. `shutdown_behavior` is what a shutdown from within does to it, whatever its
+    image. The other arguments are EC2's RunInstances'.
 
     Raises:
         InvalidOption: no such image, or what EC2 will not launch; then nothing runs.
@@ -101,7 +103,7 @@ def launch(
     request: Request = {
         "ImageId": image_id,
         "InstanceType": instance_type,
-        "InstanceInitiatedShutdownBehavior": "stop",  # the builder's own may be stored in the image
+        "InstanceInitiatedShutdownBehavior": shutdown_behavior,  # the builder's own may be stored in the image
         "TagSpecifications": [{"ResourceType": kind, "Tags": marks} for kind in ("instance", "volume")],
         **network_placement(subnet_id, list(security_group_ids), public=associate_public_ip_address),
     }

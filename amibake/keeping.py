@@ -75,6 +75,8 @@ class Keeper:
             f"  {self._command(launched)}\n"
             f"Go on with it: bake(…, resume={self._cloud.build!r}). Remove it: the commands in the error's leftovers."
         )
+        if launched.host_key is not None:
+            text += f"\nIts SSH host key, for ssh_host_key then: {launched.host_key.public!r}"
         if isinstance(error, AmibakeError):
             error.hint = "\n".join(filter(None, [error.hint, text]))
         else:
@@ -111,6 +113,8 @@ def keeping_mistakes(builder: Builder, on_error: object, resume: object) -> Iter
         yield f'on_error: "cleanup" or "keep", not {on_error!r}'
     if on_error == "keep" and builder.communicator == "none":
         yield 'on_error: there is no way to a kept builder with communicator="none"'
+    if resume is not None and builder.ssh_host_key == "inject":
+        yield 'ssh_host_key: "inject" is for launching; to resume, give the key itself: the error had it'
     # EC2's filters, in which it goes, know wildcards
     if resume is not None and not (isinstance(resume, str) and re.fullmatch("[0-9a-f]{16}", resume)):
         yield f"resume: the id of a bake, 16 hex digits, not {resume!r}"

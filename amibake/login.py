@@ -11,7 +11,9 @@ from amibake.builder import Builder
 from amibake.ec2.cloud import Cloud
 from amibake.ec2.instance import Machine
 from amibake.ec2.lookup import Plan
-from amibake.errors import AmibakeError, AuthenticationFailed, ConnectionLost, InvalidOption, SSHTimeout
+from amibake.errors import AmibakeError, AuthenticationFailed, ConnectionLost, InvalidOption, SSHTimeout, WaitTimeout
+from amibake.first_boot import host_key_mistakes
+from amibake.secret import Secret
 from amibake.ssh.agent import agent_keys
 from amibake.ssh.bastion import Bastion
 from amibake.ssh.connect import connect
@@ -21,6 +23,12 @@ from amibake.ssh.keys import KeyPair, load_key_pair, make_key_pair
 from amibake.ssh.options import Options, check_algorithms
 from amibake.ssh.proxy import ProxyCommand
 from amibake.ssh.route import Direct, Route
+from amibake.ssh.transport import FOREIGN, Patience, reason
+from amibake.timer import Timer
+from amibake.waiting import Deadline, Pending, wait_for
+
+_NOTICED = 20.0
+"""Seconds after which EC2 has noticed that an instance is off."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,8 @@ class Launched:
     route: Route
     key: KeyPair | None
     admitted: tuple[str, ...] = ()
+    host_key: KeyPair | None = None
+    """The SSH host key that was given to it."""
 
 
 def login_mistakes(builder: Builder) -> Iterator[str]:
@@ -40,6 +50,7 @@ def login_mistakes(builder: Builder) -> Iterator[str]:
     if builder.communicator == "none":
         return
     yield from check_algorithms(builder.ssh_ciphers, builder.ssh_key_exchange_algorithms)
+    yield from host_key_mistakes(builder)
     if builder.ssh_proxy_command is not None:
         try:
             ProxyCommand(builder.ssh_proxy_command)
@@ -115,8 +126,9 @@ def seen_from(cloud: Cloud, builder: Builder, route: Route, address: str) -> str
 
 
 @contextmanager
-def logged_in(cloud: Cloud, plan: Plan, launched: Launched) -> Iterator[SSHHost]:
-    """The builder by SSH. When it cannot be reached, or not any more, the error has what EC2 says of it."""
+def logged_in(cloud: Cloud, plan: Plan, launched: Launched, timer: Timer) -> Iterator[SSHHost]:
+    """The builder by SSH, with its timer armed. When it cannot be reached, or no longer, the error has what EC2 says of
+    it."""
     builder, machine = plan.builder, launched.machine
     data = {
         "BuildID": cloud.build,
@@ -131,6 +143,7 @@ def logged_in(cloud: Cloud, plan: Plan, launched: Launched) -> Iterator[SSHHost]
     }
     if builder.ssh_private_key_file is not None:
         data["SSHPrivateKeyFile"] = str(builder.ssh_private_key_file.expanduser())
+    own = launched.host_key
     key = launched.key or _loaded(builder.ssh_private_key_file, builder.ssh_certificate_file)
     credentials = Credentials(builder.ssh_username, key, builder.ssh_password, builder.ssh_agent_auth)
     with ExitStack() as connection:
@@ -148,16 +161,25 @@ def logged_in(cloud: Cloud, plan: Plan, launched: Launched) -> Iterator[SSHHost]
                         emit=cloud.ledger.emit,
                         alive=machine.check_alive,
                         data=data,
+                        known_host_key=own.public if own else builder.demanded_host_key,
+                        host_key_may_come=not cloud.resumed,
+                        connected=timer.arm,
                     )
                 )
         except AmibakeError as error:
             known = error if type(error) is not AmibakeError else SSHTimeout(error.message, hint=error.hint)
             _explain(known, launched)
             raise known from error.__cause__
+        if own is not None:
+            host.conceal([Secret(own.private.decode("ascii"))])  # it can be read on the builder
         try:
             yield host
         except (SSHTimeout, AuthenticationFailed, ConnectionLost) as error:
-            _explain(error, launched)
+            gone = _end_of(launched, builder, cloud) if isinstance(error, ConnectionLost) else ""
+            if gone:
+                error.hint = "\n".join(filter(None, [error.hint, gone]))
+            else:
+                _explain(error, launched)
             raise
 
 
@@ -178,6 +200,29 @@ _NO_TOKENS = (
     "or is its cloud-init an old one? Its metadata demands IMDSv2, and one that knows IMDSv1 only never gets the key: "
     'metadata_options={"http_tokens": "optional"}'
 )
+
+
+def _end_of(launched: Launched, builder: Builder, cloud: Cloud) -> str:
+    """Whether it was the builder's end, and why, by what EC2 says once it has noticed; "" where it lives."""
+    answered = 0
+
+    def probe() -> Pending | None:
+        nonlocal answered
+        launched.machine.check_alive()
+        try:
+            launched.route.open(launched.address, builder.ssh_port, builder.ssh_username, Patience(tcp=2.0)).close()
+        except FOREIGN as error:
+            return Pending(reason(error))
+        answered += 1  # while it goes down it may do so once more
+        return None if answered > 1 else Pending("it answers")
+
+    try:
+        wait_for("whether the builder is still there", probe, deadline=Deadline(_NOTICED), emit=cloud.ledger.emit)
+    except WaitTimeout:
+        return ""
+    except AmibakeError as gone:
+        return "\n".join(filter(None, [gone.message, gone.hint]))
+    return ""
 
 
 def _options(builder: Builder) -> Options:

@@ -98,6 +98,18 @@ class Builder(Publication, Ami, SSH, Devices, Spot, Instance, Network, Source, A
         return self.spot_price is not None
 
     @property
+    def ends_itself(self) -> bool:
+        """Whether a shutdown from within terminates the builder."""
+        if self.shutdown_behavior is None:
+            return not self.disable_stop_instance
+        return self.shutdown_behavior == "terminate"
+
+    @property
+    def demanded_host_key(self) -> str | None:
+        """The SSH host key that the user knows."""
+        return None if self.ssh_host_key in ("first-use", "inject") else self.ssh_host_key
+
+    @property
     def has_temporary_key(self) -> bool:
         """Whether the bake makes a key pair for itself."""
         own = (self.ssh_private_key_file, self.ssh_agent_auth, self.ssh_password)
@@ -152,6 +164,7 @@ def _mistakes(options: Builder) -> Iterator[str]:
     yield from _template_mistakes(options)
     yield from _communicator_mistakes(options)
     yield from _spot_mistakes(options)
+    yield from _user_data_mistakes(options)
     yield from _mistakes_across_groups(options)
 
 
@@ -202,6 +215,11 @@ def _spot_mistakes(options: Builder) -> Iterator[str]:
             yield "communicator: a spot builder can't be waited for until it has switched itself off"
         if options.placement and options.placement.tenancy == "host":
             yield "placement: a spot builder can't have a dedicated host"
+
+
+def _user_data_mistakes(options: Builder) -> Iterator[str]:
+    if options.ssh_host_key == "inject" and options.metadata_options.http_endpoint == "disabled":
+        yield 'ssh_host_key: "inject" goes by user data, which the builder can\'t get with http_endpoint="disabled"'
 
 
 def _communicator_mistakes(options: Builder) -> Iterator[str]:

@@ -100,7 +100,8 @@ class Instance(Options):
     and removed in the end [none]."""
 
     user_data: Annotated[str | None, BeforeValidator(_is_no_path)] = Field(None, repr=False)
-    """User data for the builder, plain text; it is encoded for EC2 [none]."""
+    """User data for the builder, plain text; it is encoded for EC2. What amibake has to say to cloud-init is added to
+    it, as parts of one MIME message, unless it is for something else than cloud-init [none]."""
 
     user_data_file: Path | None = None
     """A file with the user data [none]."""
@@ -108,8 +109,10 @@ class Instance(Options):
     metadata_options: Annotated[MetadataOptions, BeforeValidator(MetadataOptions.of)] = MetadataOptions()
     """The builder's metadata service: a `MetadataOptions`, or its fields as a dict."""
 
-    shutdown_behavior: Literal["stop", "terminate"] = "stop"
-    """What a shutdown from within does to the builder; the image gets "stop" in any case."""
+    shutdown_behavior: Literal["stop", "terminate"] | None = None
+    """What a shutdown from within does to the builder. The image gets "stop" in any case. ["terminate": a timer on the
+    builder powers it off soon after `max_build_time`, so that it goes even if this program was killed; "stop" with
+    `disable_stop_instance`]"""
 
     disable_stop_instance: bool = False
     """Leave it to the builder to switch itself off, and wait for that; with `communicator="none"` only, where user data

@@ -120,7 +120,7 @@ class CarnivoreOptions(TypedDict, total=False):
     user_data: str | None
     user_data_file: str | os.PathLike[str] | None
     metadata_options: MetadataOptions | Mapping[str, Any]
-    shutdown_behavior: Literal["stop", "terminate"]
+    shutdown_behavior: Literal["stop", "terminate"] | None
     disable_stop_instance: bool
     ebs_optimized: bool | None
     enable_unlimited_credits: bool | None
@@ -154,6 +154,7 @@ class CarnivoreOptions(TypedDict, total=False):
     ssh_port: int
     ssh_interface: Literal["public_ip", "private_ip", "public_dns", "private_dns", "ipv6", "instance_id"] | None
     ssh_timeout: float | str | timedelta
+    ssh_host_key: str
     ssh_private_key_file: str | os.PathLike[str] | None
     ssh_certificate_file: str | os.PathLike[str] | None
     ssh_keypair_name: str | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,6 +33,20 @@ Interface = Annotated[
 ]
 
 
+HOST_KEY = r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]{40,}={0,2}( .*)?"
+FINGERPRINT = r"SHA256:[A-Za-z0-9+/]{43}"
+
+
+def _is_host_key(value: Any) -> Any:
+    words = ("first-use", "inject")
+    if value in words or (isinstance(value, str) and re.fullmatch(f"{HOST_KEY}|{FINGERPRINT}", value)):
+        return value
+    raise ValueError(
+        'has to be "first-use", "inject", a public host key such as "ssh-ed25519 AAAA…", or its fingerprint, '
+        '"SHA256:…" with 43 more characters'
+    )
+
+
 class SSH(Options):
     """SSH: how the builder is reached."""
 
@@ -55,6 +70,14 @@ class SSH(Options):
 
     ssh_timeout: Seconds = Field(300, gt=0, le=86400)
     """Seconds, or text such as "10m", from the moment the builder has an address until we are logged in."""
+
+    ssh_host_key: Annotated[str, BeforeValidator(_is_host_key)] = "first-use"
+    """Which SSH host key the builder has to show. "first-use": whichever it shows first; every connection after that
+    one must show the same. "inject": one that is made here and given to the builder by user data, so that not even the
+    first connection can be to somebody else; the image must have cloud-init. Whoever may read the builder's user data,
+    every process on it included unless it is kept from the metadata service, can read that key's private half while the
+    builder lives; it is good for nothing else, and gets into no image. A public key, "ssh-ed25519 AAAA…", or its
+    fingerprint, "SHA256:…": the one that the image or your own user data brings."""
 
     ssh_private_key_file: Path | None = None
     """A private key that the image lets in already; no temporary key pair is made. With `ssh_agent_auth` and

@@ -32,6 +32,15 @@ UNKNOWN = "InvalidInstanceID.NotFound"
 _INTERRUPTION = "Server.SpotInstance"
 _NO_ROOM = "Server.InsufficientInstanceCapacity"
 _LAUNCH_FAILED = "Client.InternalError"
+_SWITCHED_OFF = "Client.InstanceInitiatedShutdown"
+_BY_ITSELF = (
+    "It was shut down from within: by a provisioner, its user data or somebody on it. Leave that out: a bake stops its "
+    'builder itself. With shutdown_behavior="stop" such a builder is not terminated, but not imaged either.'
+)
+_HINTS = {
+    _LAUNCH_FAILED: "Where its volumes are encrypted, it may be that their KMS key can't be used: see kms_key_id.",
+    _SWITCHED_OFF: _BY_ITSELF,
+}
 
 
 @dataclass(frozen=True)
@@ -107,7 +116,12 @@ class Machine:
     def stop(self) -> None:
         """Shut it down and wait until it is off."""
         stop = partial(self.cloud.ec2.stop_instances, InstanceIds=[self.id])
-        eventually(self.cloud, stop, UNKNOWN)
+        try:
+            eventually(self.cloud, stop, UNKNOWN)
+        except AmibakeError as error:
+            if error.code == "IncorrectInstanceState":
+                self.check_alive()  # which knows better why
+            raise
         deadline = Deadline(600, within=self.cloud.deadline)
         self.wait_until("stopped", deadline=deadline, on_the_way=("running", "stopping"))
 
@@ -203,13 +217,12 @@ class Machine:
         message = f"instance {self.id} is {found['State']['Name']}{instead}: {reason}"
         if code == _NO_ROOM:
             return NoCapacity(message, hint="Try another instance type, subnet or time.")
-        hint = "Where its volumes are encrypted, it may be that their KMS key can't be used: see kms_key_id."
-        return AmibakeError(message, hint=hint if code == _LAUNCH_FAILED else "")
+        return AmibakeError(message, hint=_HINTS.get(code, ""))
 
 
 def _attributes(builder: Builder) -> Iterator[Request]:
     """One ModifyInstanceAttribute takes one attribute."""
-    if builder.shutdown_behavior == "terminate":
+    if builder.ends_itself:
         yield {"InstanceInitiatedShutdownBehavior": {"Value": "stop"}}
     if builder.ena_support is not None:
         yield {"EnaSupport": {"Value": builder.ena_support}}

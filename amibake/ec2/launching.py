@@ -34,6 +34,7 @@ def builder_instance(
     key_name: str | None,
     group_ids: list[str],
     profile: str | None,
+    user_data: str | None = None,
 ) -> Iterator[Machine]:
     """The builder: launched, and terminated in the end, its volumes with it but those that the user wants to keep.
 
@@ -43,6 +44,7 @@ def builder_instance(
         key_name: The key pair to launch with.
         group_ids: Its security groups.
         profile: The name of the temporary instance profile, if there is one.
+        user_data: In place of the options'.
 
     Raises:
         InvalidOption: what EC2 refuses of an option.
@@ -53,7 +55,7 @@ def builder_instance(
             f"version 1 of the metadata service is open on the builder, since {source.id} is from "
             f'{source.creation_date[:10]}; metadata_options={{"http_tokens": "required"}} closes it'
         )
-    common = common_request(builder, source, key_name=key_name, profile=profile)
+    common = common_request(builder, source, key_name=key_name, profile=profile, given=user_data)
     fresh = Fresh.of(cloud, builder, profile)
     wanted = [one for one in builder.launch_block_device_mappings if one.delete_on_termination is False]
     release = partial(_end, cloud, [device_name(one, source) for one in wanted])

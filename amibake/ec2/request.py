@@ -13,14 +13,17 @@ Request = dict[str, Any]
 """Arguments of RunInstances."""
 
 
-def common_request(builder: Builder, source: SourceImage, *, key_name: str | None, profile: str | None) -> Request:
+def common_request(
+    builder: Builder, source: SourceImage, *, key_name: str | None, profile: str | None, given: str | None = None
+) -> Request:
     """What every try to launch the builder has in common: all but its type and its place. `profile` is the name of a
-    temporary instance profile."""
+    temporary instance profile, `given` user data in place of the options'."""
     wanted: Request = {
         "ImageId": source.id,
         "KeyName": key_name,
         "IamInstanceProfile": _profile(profile or builder.iam_instance_profile),
-        "UserData": user_data(builder),
+        "InstanceInitiatedShutdownBehavior": "terminate" if builder.ends_itself else "stop",
+        "UserData": given if given is not None else user_data(builder),
         "MetadataOptions": metadata_options(builder, source),
         "EbsOptimized": builder.ebs_optimized,
         "EnclaveOptions": {"Enabled": True} if builder.enable_nitro_enclave else None,
@@ -40,7 +43,6 @@ def instance_request(
     return {
         **common,
         "InstanceType": instance_type,
-        "InstanceInitiatedShutdownBehavior": builder.shutdown_behavior,
         "TagSpecifications": [*cloud.specification("instance", "network-interface"), volume_tags(cloud, builder)],
         **credit_specification(builder),
         **({"Placement": place} if place else {}),

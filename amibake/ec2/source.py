@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from amibake.builder import WHEEZY, ImageFilter
+from amibake.builder import DEBIAN_12, DEBIAN_13, UBUNTU_24_04, WHEEZY, ImageFilter
 from amibake.ec2.cloud import Cloud, missing, tag_dict
 from amibake.errors import AmibakeError, InvalidOption, SourceImageNotFound
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef, ImageTypeDef
+
+_WITH_CLOUD_INIT = {owner for known in (DEBIAN_12, DEBIAN_13, UBUNTU_24_04) for owner in known.owners}
+_AMAZON_LINUX = ("amzn-ami-", "amzn2-ami-", "al2023-ami-")
 
 _MODERN = (
     "The article's Debian Wheezy image was withdrawn long ago. A modern choice: "
@@ -35,6 +38,13 @@ class SourceImage:
     tags: Mapping[str, str] = field(default_factory=dict)
     is_billed: bool = False
     """Whether something is paid for with it: product codes, or a licence that is included."""
+
+    @property
+    def has_cloud_init(self) -> bool:
+        """Whether it is known to read user data by cloud-init: an image of Debian's, Ubuntu's or Amazon Linux's own. Of
+        images made from one nobody knows."""
+        by_amazon = self.owner_alias == "amazon" and self.name.startswith(_AMAZON_LINUX)
+        return self.owner in _WITH_CLOUD_INIT or by_amazon
 
     @property
     def is_old(self) -> bool:

@@ -9,7 +9,7 @@ from functools import partial
 import paramiko
 
 from amibake import waiting
-from amibake.errors import AuthenticationFailed, SSHTimeout, WaitTimeout
+from amibake.errors import AuthenticationFailed, HostKeyChanged, SSHTimeout, WaitTimeout
 from amibake.events import Emit
 from amibake.ssh.attempts import Attempts, in_words, of_dialling, of_handshake
 from amibake.ssh.credentials import Credentials, Refused, Unanswered
@@ -32,6 +32,11 @@ or is it the key: an sshd before OpenSSH 6.5 knows no ed25519 (temporary_key_pai
 _DROPPED = (paramiko.SSHException, EOFError, ConnectionResetError, BrokenPipeError)
 """A connection that was accepted and ended before anybody could try to log in."""
 
+_NEVER_CAME = (
+    "it went on doing so: either what is to bring the known key, such as cloud-init, is not there or has failed, or "
+    "this is another machine, or somebody is in between"
+)
+
 _ALIVE_EVERY = 2.0
 """Seconds between two questions whether the instance still lives: each is a call to EC2."""
 
@@ -53,10 +58,13 @@ class _Door:
     refused_since: float | None = None
     offered: str = ""
     asked_at: float = 0.0
+    awaits_key: bool = False
+    """Whether another host key than the known one may just be there still."""
+    stranger: HostKeyChanged | None = None
 
     def open(self, host_key: str | None, deadline: Deadline) -> ClientTransport:
         self.credentials.check()
-        self.refused_since = None
+        self.refused_since = self.stranger = None
         self.asked_at = waiting.clock.now()
         self.attempts = Attempts(self.asked_at)
         where = f"SSH at {self.address}:{self.port} as {self.credentials.username}{self.route.via}"
@@ -65,6 +73,8 @@ class _Door:
                 where, lambda: self._attempt(host_key, deadline), deadline=deadline, emit=self.emit, first=0.1, most=1.0
             )
         except WaitTimeout as error:
+            if self.stranger is not None:
+                raise self.stranger from error
             cause = "" if self.route.via else self.attempts.cause(self.port)
             hint = [self.attempts.told(), cause or self.route.hint]
             timeout = SSHTimeout(error.message, hint="\n".join([*hint, "`ssh_timeout` gives it longer"]))
@@ -75,7 +85,7 @@ class _Door:
         if waiting.clock.now() - self.asked_at >= _ALIVE_EVERY:
             self.alive()
             self.asked_at = waiting.clock.now()
-        patience, wire = self.patience.within(deadline.remaining()), None
+        patience, self.stranger, wire = self.patience.within(deadline.remaining()), None, None
         try:
             wire = self.route.open(self.address, self.port, self.credentials.username, patience)
             return handshake(
@@ -91,6 +101,12 @@ class _Door:
             self.attempts.add("denied", waiting.clock.now())
             self.offered = "; ".join(filter(None, [refusal.offered, refusal.note]))
             return self._refused(refusal, f"{self._refusal('are', 'is')} (offered: {self.offered})")
+        except HostKeyChanged as error:
+            if wire is None or not self.awaits_key:  # without one, it is the bastion's
+                raise
+            self.stranger = error
+            error.hint = _NEVER_CAME
+            return Pending(error.message)
         except FOREIGN as error:
             self.attempts.add(of_dialling(error) if wire is None else of_handshake(error), waiting.clock.now())
             dropped = isinstance(error, _DROPPED) and not isinstance(error, Unanswered)
@@ -133,6 +149,8 @@ def connect(
     alive: Callable[[], None] = lambda: None,
     data: Mapping[str, str] | None = None,
     known_host_key: str | None = None,
+    host_key_may_come: bool = False,
+    connected: Callable[[SSHHost], None] = lambda _: None,
     grace: float = 20.0,
     patience: Patience | None = None,
 ) -> SSHHost:
@@ -151,6 +169,9 @@ def connect(
         data: What `host.data` will be.
         known_host_key: The host key that is demanded: "ssh-ed25519 AAAA…" or "SHA256:…". With None the first one seen
             is pinned. Every reconnect must show the same.
+        host_key_may_come: The machine's first boot may be what brings the known key: until then, for as long as
+            `timeout` allows, another one is put up with, without logging in.
+        connected: Called with the host now and after each `reconnect()`; it should not raise.
         grace: For how many seconds refusals of the key are put up with after the first one; meanwhile attempts are
             5 seconds apart.
         patience: Timeouts of a single attempt.
@@ -169,25 +190,33 @@ def connect(
     def reopen(host_key: str | None, within: Deadline) -> ClientTransport:
         return door.open(host_key, Deadline(timeout, within=within))
 
+    door.awaits_key = host_key_may_come
     transport = reopen(known_host_key, deadline)
+    door.awaits_key = False
     pinned = host_key_line(transport.get_remote_server_key())
     host = SSHHost(
-        transport, address=address, deadline=deadline, emit=emit, data=data or {}, reopen=partial(reopen, pinned)
+        transport,
+        address=address,
+        deadline=deadline,
+        emit=emit,
+        data=data or {},
+        reopen=partial(reopen, pinned),
+        connected=connected,
     )
     door.emit = host.emit  # which hides what is secret
-    if who.username == "root":
-        _refuse_signpost(host, address)
+    try:
+        if who.username == "root":
+            _refuse_signpost(host, address)
+        connected(host)
+    except BaseException:
+        host.close()
+        raise
     return host
 
 
 def _refuse_signpost(host: SSHHost, address: str) -> None:
     """Many images let root in only to be told whose account to use, whatever the command."""
-    try:
-        answer = host.run("true", capture=True, when_lost="repeat")
-    except BaseException:
-        host.close()
-        raise
+    answer = host.run("true", capture=True, when_lost="repeat")
     if "rather than the user" in answer.stdout:
-        host.close()
         said = answer.stdout.strip()
         raise AuthenticationFailed(f"{address} lets root in only to say: {said}", hint="set `ssh_username` to that")

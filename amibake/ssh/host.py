@@ -48,8 +48,10 @@ class SSHHost:
         emit: Emit,
         data: Mapping[str, str],
         reopen: Callable[[Deadline], ClientTransport],
+        connected: Callable[[SSHHost], None] = lambda _: None,
     ) -> None:
         self._line = Line(transport, address, reopen, self._emit)
+        self._connected = connected
         self._address = address
         self._deadline = deadline
         self._emits = emit
@@ -94,7 +96,8 @@ class SSHHost:
 
         Raises SSHTimeout, AuthenticationFailed or HostKeyChanged.
         """
-        self._line.renew(self._deadline if timeout is None else Deadline(timeout, within=self._deadline))
+        within = self._deadline if timeout is None else Deadline(timeout, within=self._deadline)
+        self._line.renew(within, lambda: self._connected(self))
 
     def discard(self, path: str, *, directory: bool = False) -> None:
         """Remove a file, or a `directory` with all that is in it, that the user who logs in has left, also when the

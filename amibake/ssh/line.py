@@ -68,14 +68,16 @@ class Line:
         if self._killing is not None:
             self._killing.join(5)
 
-    def renew(self, within: Deadline) -> None:
-        """Connect anew, and end what the connection that was lost has left there. Raises as `reopen` does."""
+    def renew(self, within: Deadline, connected: Callable[[], None]) -> None:
+        """Connect anew, end what the connection that was lost has left there, and tell that it is `connected`. Raises as
+        `reopen` does."""
         self._transport.end(abort=True)
         self.renewing = True
         try:
             self._transport = self._reopen(within)
             self._end_lost(within)
             self._remove_left(within)
+            connected()
         finally:
             self.renewing = False
 

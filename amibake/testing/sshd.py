@@ -43,6 +43,7 @@ class LoopbackMachine:
         root: The directory that stands for its `/`.
         ran: What it was told to run, in order, without amibake's own remote programs.
         logins: How many have been let in.
+        timer: In how many seconds it was told last to power itself off; None where it was not, or is not to any more.
         forwarded: Where connections were led on to, in order.
     """
 
@@ -74,6 +75,7 @@ class LoopbackMachine:
         self.connect = connect
         self.ran: list[Ran] = []
         self.logins = 0
+        self.timer: int | None = None
         self.forwarded: list[tuple[str, int]] = []
         self._host_key = _new_host_key()
         self._listener: socket.socket | None = None
@@ -146,6 +148,7 @@ class LoopbackMachine:
         self.drop()
 
     def _boot(self) -> None:
+        self.timer = None
         self.upload(_BOOT_ID).write_text(f"{uuid.uuid4()}\n")
 
     def drop(self) -> None:
@@ -221,6 +224,8 @@ class LoopbackMachine:
             ours[8:10] = "", ""  # owner and group: those of the builder's are not known here
         if self.behaviour.refuse_sudo and " amibake-as-root " in command:
             execution.answer(1, "", _REFUSAL)
+        elif inner and inner[3] == "amibake-set-timer":
+            self._set_timer(execution, *inner[6:8])
         elif "reboot-by-amibake" in command:
             self._asked_to_reboot(execution, command)
         elif called == "amibake-root":
@@ -292,6 +297,14 @@ class LoopbackMachine:
             self._answer(execution, self.ran[-1])
         else:
             self.reboot()
+
+    def _set_timer(self, execution: Execution, verb: str, seconds: str) -> None:
+        """Write it down: nothing ever goes off."""
+        execution.read_all()
+        if not self._drops_instead("amibake-set-timer"):
+            if not self.behaviour.refuse_sudo:
+                self.timer = int(seconds) if verb == "arm" else None
+            execution.answer(4 if self.behaviour.refuse_sudo else 0)
 
     def _environment(self) -> dict[str, str]:
         return {

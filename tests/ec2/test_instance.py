@@ -211,7 +211,7 @@ def test_the_image_gets_its_attributes_from_the_stopped_builder(cloud: Cloud, de
 
 def test_an_image_that_asks_for_nothing_changes_nothing_on_the_builder(cloud: Cloud, refuse: Refuse) -> None:
     asked = refuse("modify_instance_attribute", "IncorrectInstanceState")
-    Machine(cloud, "i-1").prepare_for_image(builder())
+    Machine(cloud, "i-1").prepare_for_image(builder(shutdown_behavior="stop"))
     assert asked == []
 
 

@@ -35,7 +35,9 @@ HOSTS = "arn:aws:resource-groups:us-east-1:123456789012:group/hosts"
 @pytest.mark.parametrize(
     ("options", "sent"),
     [
-        ({}, {"InstanceType": "t3.micro", "InstanceInitiatedShutdownBehavior": "stop"}),
+        ({}, {"InstanceType": "t3.micro", "InstanceInitiatedShutdownBehavior": "terminate"}),
+        ({"communicator": "none", "disable_stop_instance": True}, {"InstanceInitiatedShutdownBehavior": "stop"}),
+        ({"shutdown_behavior": "stop"}, {"InstanceInitiatedShutdownBehavior": "stop"}),
         ({"instance_type": "t3a.micro"}, {"InstanceType": "t3a.micro"}),
         ({"shutdown_behavior": "terminate"}, {"InstanceInitiatedShutdownBehavior": "terminate"}),
         ({"ebs_optimized": True}, {"EbsOptimized": "true"}),

@@ -150,9 +150,10 @@ def test_the_template_says_everything_else(cloud: Cloud, source: SourceImage) ->
         "BlockDeviceMapping.1.Ebs.VolumeSize": "20",
         "BlockDeviceMapping.1.Ebs.DeleteOnTermination": "true",
         "MetadataOptions.HttpTokens": "required",
+        "InstanceInitiatedShutdownBehavior": "terminate",
     }
     assert {key: data.get(key) for key in expected} == expected
-    assert not [key for key in data if key.startswith(("InstanceType", "InstanceMarket", "InstanceInitiated"))]
+    assert not [key for key in data if key.startswith(("InstanceType", "InstanceMarket"))]
 
 
 def test_ipv6_addresses_are_said_of_an_interface(cloud: Cloud, source: SourceImage) -> None:
