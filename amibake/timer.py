@@ -83,7 +83,9 @@ class Timer:
         command = program("set-timer", _SET, _boot_id(), _machine_identity(), verb, seconds)
         name = f"{verb} the builder's timer"
         try:
-            done = host.run(command, input=_script().encode(), capture=True, timeout=_WITHIN, name=name)
+            done = host.run(
+                command, input=_script().encode(), capture=True, timeout=_WITHIN, name=name, when_lost="repeat"
+            )
         except ConnectionLost:
             return ""
         except AmibakeError as error:

@@ -117,9 +117,15 @@ class TestABake:
         bake(place, Does(lambda _: seen.append(goes_off(place))), resume=caught.value.build)
         assert seen == [pytest.approx(again + 1000 + MARGIN, abs=2)]
 
-    @pytest.mark.parametrize("lost", ["amibake-set-timer", "exec sh -s"])
-    def test_whose_connection_is_lost_then_fails_of_what_needs_it(self, place: Place, lost: str) -> None:
-        place.machines.behaviour.drop_instead = lost
+    def test_whose_connection_is_lost_while_it_is_armed_arms_it_over_another(self, place: Place) -> None:
+        seen: list[float | None] = []
+        place.machines.behaviour.drop_instead = "amibake-set-timer"
+        image = bake(place, Does(lambda _: seen.append(goes_off(place))))
+        assert (image.warnings, seen) != ((), [None])
+        assert place.machines.newest.logins == 2
+
+    def test_whose_connection_is_lost_at_the_end_fails_of_that(self, place: Place) -> None:
+        place.machines.behaviour.drop_instead = "seal-by-amibake"
         with pytest.raises(amibake.ConnectionLost) as caught:
             bake(place)
         assert "shut down" not in caught.value.hint

@@ -69,8 +69,8 @@ class Line:
             self._killing.join(5)
 
     def renew(self, within: Deadline, connected: Callable[[], None]) -> None:
-        """Connect anew, end what the connection that was lost has left there, and tell that it is `connected`. Raises as
-        `reopen` does."""
+        """Connect anew, end what the connection that was lost has left there, and tell that it is `connected`. Raises
+        as `reopen` does."""
         self._transport.end(abort=True)
         self.renewing = True
         try:
