@@ -24,6 +24,7 @@ from tests.faults.outcome import (
     images,
     is_published,
     left,
+    mark,
     remove_images,
     remove_perhaps,
 )
@@ -135,6 +136,7 @@ def wrong_image(place: Place, scenario: Scenario, image: amibake.Image, baked: b
     try:
         assert baked is not False, f"an image, with {image.warnings} and {image.leftovers}"
         assert image.warnings + image.leftovers, "nobody was told"
+        mark(place, image.warnings)
         if scenario.replaces:  # there may be two, of two names
             assert all(is_published(one) for one in images(place)), "not published"
         else:
