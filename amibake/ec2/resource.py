@@ -134,11 +134,11 @@ def patiently(
 
 
 def unless_gone(cloud: Cloud, name: str, call: Callable[[], object]) -> None:
-    """Call what removes something. That it is gone is as good; what was made only just may not be known *yet*, unless a
-    first try, of which the answer was lost, has removed it."""
+    """Call what removes something. That it is gone is as good; but what was made only just may not be known *yet*, so
+    for that long nobody is believed who says so."""
 
     def is_not_known_yet(error: AmibakeError) -> bool:
-        return missing(error) and not error.code.endswith(".Unavailable") and not error.lost and cloud.is_fresh(name)
+        return missing(error) and not error.code.endswith(".Unavailable") and cloud.is_fresh(name)
 
     try:
         patiently(cloud, _TO_KNOW, call, again=is_not_known_yet, deadline=Deadline(RELEASE))

@@ -311,9 +311,20 @@ def test_the_template_goes_also_when_the_instance_cannot_be_terminated(
 ) -> None:
     with launched(cloud, builder(), source):
         refuse("terminate_instances", "UnauthorizedOperation")
-    (leftover,) = cloud.ledger.leftovers
-    assert "aws ec2 terminate-instances" in leftover
+        refuse("delete_fleets", "UnauthorizedOperation")
+    instance, fleet = cloud.ledger.leftovers
+    assert "aws ec2 terminate-instances" in instance
+    assert "aws ec2 delete-fleets --terminate-instances" in fleet
     assert cloud.ec2.describe_launch_templates()["LaunchTemplates"] == []
+
+
+def test_who_may_not_terminate_instances_may_delete_fleets_with_them(
+    cloud: Cloud, source: SourceImage, refuse: Refuse
+) -> None:
+    with launched(cloud, builder(), source):
+        refuse("terminate_instances", "UnauthorizedOperation")
+    assert states(cloud) == ["terminated"]
+    assert cloud.ledger.leftovers == []
 
 
 def test_a_template_that_cannot_be_removed_is_a_leftover(cloud: Cloud, source: SourceImage, refuse: Refuse) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -74,9 +75,27 @@ def commands(notes: Iterable[str]) -> list[str]:
 def follow(place: Place, told: list[str]) -> None:
     """Do by hand what the leftovers say. Each command is there once, and has something to do."""
     assert len(set(told)) == len(told), told
-    for command in told:
-        _do(place, command)
+    for each in told:
+        for command in each.split(" && "):
+            _do(place, command)
         place.clock.sleep(60)
+
+
+def mark(place: Place, notes: Iterable[str]) -> None:
+    """Mark as published what could not be: it counts already, since its home does."""
+    for note in notes:
+        _, found, command = note.partition("mark it with: ")
+        for each in command.split(" && ") if found else ():
+            _do(place, each)
+
+
+def remove_perhaps(place: Place, notes: Iterable[str]) -> None:
+    """Delete the snapshots of which it is said that they are perhaps left: what they are of could not be seen."""
+    for note in notes:
+        if "describe-snapshots --snapshot-ids" in note:
+            for snapshot in sorted(set(re.findall(r"snap-[0-9a-f]+", note))):
+                with suppress(ClientError):  # or it is some image's after all
+                    ec2(place).delete_snapshot(SnapshotId=snapshot)
 
 
 def _do(place: Place, command: str) -> None:

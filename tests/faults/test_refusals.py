@@ -17,7 +17,17 @@ import amibake
 from amibake.errors import AmibakeError, NotAuthorized
 from amibake.testing import Place
 from tests.faults.injection import Call, Fault, Injector, Placement, injected, placements
-from tests.faults.outcome import check_published, commands, follow, images, is_published, left, remove_images
+from tests.faults.outcome import (
+    check_published,
+    commands,
+    follow,
+    images,
+    is_published,
+    left,
+    mark,
+    remove_images,
+    remove_perhaps,
+)
 from tests.faults.running import record
 from tests.faults.scenarios import ALL, Scenario, alike
 from tests.faults.tally import COUNTS, slow
@@ -27,7 +37,7 @@ QUICK = 10.0
 
 NO_MATTER = ("Delete", "Deregister", "Register", "Remove", "Terminate")
 """How calls begin without which there is an image all the same; the name of one that is there is another matter."""
-ONLY_A_LOOK = {"DescribeVolumes"}
+ONLY_A_LOOK = {"DescribeSnapshots", "DescribeVolumes"}
 """Others of them: these find what may be left."""
 
 OTHERWISE = {"RunInstances": "iam:PassRole", "CreateFleet": "ec2:RunInstances", "CopyImage": "ec2:CreateTags"}
@@ -126,6 +136,7 @@ def wrong_image(place: Place, scenario: Scenario, image: amibake.Image, baked: b
     try:
         assert baked is not False, f"an image, with {image.warnings} and {image.leftovers}"
         assert image.warnings + image.leftovers, "nobody was told"
+        mark(place, image.warnings)
         if scenario.replaces:  # there may be two, of two names
             assert all(is_published(one) for one in images(place)), "not published"
         else:
@@ -138,6 +149,7 @@ def wrong_image(place: Place, scenario: Scenario, image: amibake.Image, baked: b
 def cleared(place: Place, scenario: Scenario, notes: tuple[str, ...], before: set[str]) -> str:
     """What is wrong with what was left, and with the commands that are to remove it."""
     told = commands(notes)
+    remove_perhaps(place, notes)
     try:
         there = left(place, scenario) - before
         assert bool(told) or not there, f"left {there}, and said nothing but {notes}"
