@@ -12,6 +12,7 @@ from amibake.ec2.cloud import Cloud
 from amibake.ec2.instance import Machine
 from amibake.ec2.lookup import Plan
 from amibake.errors import AmibakeError, InvalidOption, SSHTimeout
+from amibake.interrupts import opened
 from amibake.ssh.agent import agent_keys
 from amibake.ssh.bastion import Bastion
 from amibake.ssh.connect import connect
@@ -102,7 +103,8 @@ def seen_from(cloud: Cloud, builder: Builder, route: Route, address: str) -> str
     named = builder.temporary_security_group_source_cidrs or builder.temporary_security_group_source_public_ip
     if not isinstance(route, Bastion) or not builder.has_temporary_group or named:
         return None
-    found = route.address_seen(address, deadline=cloud.deadline)
+    with opened():
+        found = route.address_seen(address, deadline=cloud.deadline)
     if found is None:
         raise InvalidOption(
             "temporary_security_group_source_cidrs: the address from which ssh_bastion_host reaches the builder at "

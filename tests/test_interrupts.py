@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import amibake
-from amibake.interrupts import Interrupted, held, interruptible
+from amibake import waiting
+from amibake.interrupts import Interrupted, check, held, interruptible, opened
 from amibake.testing import Place
 from tests.account import temporary
 
@@ -19,22 +20,70 @@ def send(number: int) -> None:
     os.kill(os.getpid(), number)
 
 
-@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_becomes_an_exception_and_the_handlers_come_back(number: signal.Signals, exit_code: int) -> None:
+def test_sigint_becomes_pythons_own_exception_of_which_alone_a_program_dies_as_by_the_signal() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt, match="SIGINT") as caught, interruptible(), opened():
+        send(signal.SIGINT)
+    assert type(caught.value) is KeyboardInterrupt
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_other_signals_become_exceptions_and_the_handlers_come_back(number: signal.Signals, exit_code: int) -> None:
     before = signal.getsignal(number)
-    with pytest.raises(Interrupted, match=number.name) as caught, interruptible():
+    with pytest.raises(Interrupted, match=number.name) as caught, interruptible(ends_process=False), opened():
         send(number)
-    assert caught.value.exit_code == exit_code
+    assert (caught.value.exit_code, caught.value.number) == (exit_code, number)
     assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_nothing_is_raised_where_something_could_be_lost(number: signal.Signals) -> None:
+    done: list[str] = []
+
+    def work() -> None:
+        with interruptible(ends_process=False):
+            send(number)
+            done.append("between")
+            check()
+            done.append("after")
+
+    with pytest.raises(KeyboardInterrupt, match=number.name):
+        work()
+    assert done == ["between"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_nothing_has_raised_is_so_at_the_end(number: signal.Signals) -> None:
+    done: list[str] = []
+
+    def work() -> None:
+        with interruptible(ends_process=False):
+            send(number)
+            done.append("the end")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == ["the end"]
+    with interruptible(), opened():
+        check()  # nothing is left of it
+
+
+def test_an_error_after_a_signal_does_not_hide_it() -> None:
+    with pytest.raises(KeyboardInterrupt) as caught, interruptible():
+        send(signal.SIGINT)
+        raise ValueError("something else")
+    assert isinstance(caught.value.__context__, ValueError)
 
 
 def test_what_is_held_is_done_before_the_signal_goes_on() -> None:
     done: list[str] = []
 
     def work() -> None:
-        with interruptible(), held():
+        with interruptible(ends_process=False), opened(), held():
             send(signal.SIGTERM)
             with held():
+                check()
                 done.append("inner")
             done.append("outer")
 
@@ -43,21 +92,61 @@ def test_what_is_held_is_done_before_the_signal_goes_on() -> None:
     assert (done, caught.value.exit_code) == (["inner", "outer"], 143)
 
 
-def test_a_second_signal_is_not_held_back() -> None:
+def test_a_second_signal_is_not_held_back_and_tells_what_is_left(capfd: pytest.CaptureFixture[str]) -> None:
     done: list[str] = []
 
     def work() -> None:
-        with interruptible(), held():
+        with interruptible(ends_process=False, left=lambda: ["key pair k; remove it with: rm k"]), held():
             send(signal.SIGINT)
             done.append("first")
             send(signal.SIGTERM)
             done.append("second")
 
-    with pytest.raises(Interrupted, match="SIGTERM"):
+    with pytest.raises(KeyboardInterrupt):
         work()
     assert done == ["first"]
+    assert capfd.readouterr().err == "amibake: stopped, left behind: key pair k; remove it with: rm k\n"
     with interruptible(), held():
         pass  # nothing is left of it
+
+
+def test_after_a_second_signal_nothing_more_is_asked_of_anybody() -> None:
+    asked: list[str] = []
+
+    def release() -> None:
+        try:
+            with held():
+                check()
+                asked.append("removed")
+        finally:
+            asked.append("next")
+
+    def work() -> None:
+        with interruptible(ends_process=False), held():
+            send(signal.SIGINT)
+            try:
+                send(signal.SIGINT)
+            finally:
+                release()
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert asked == ["next"]
+
+
+def test_signals_are_left_alone_where_that_is_asked_for_or_the_program_handles_them() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with interruptible(handle_signals=False):
+        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    arrived: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: arrived.append(number))
+    try:
+        with interruptible(), opened():
+            send(signal.SIGTERM)
+            check()
+        assert arrived == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before[1])
 
 
 def test_other_threads_change_nothing() -> None:
@@ -72,6 +161,59 @@ def test_other_threads_change_nothing() -> None:
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_an_event_interrupts_whatever_thread_waits() -> None:
+    """Also a wait of minutes on the real clock, which the event ends."""
+    cancel, raised, begun = threading.Event(), list[BaseException](), threading.Event()
+
+    def work() -> None:
+        try:
+            with interruptible(cancel=cancel):
+                begun.set()
+                waiting.sleep(600)
+        except Interrupted as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    begun.wait()
+    cancel.set()
+    thread.join(30)
+    (error,) = raised
+    assert str(error) == "cancelled"
+
+
+def test_what_is_held_is_not_cancelled_and_after_that_neither_are_releases() -> None:
+    cancel, done = threading.Event(), list[str]()
+    cancel.set()
+
+    def work() -> None:
+        with interruptible(cancel=cancel):
+            try:
+                with held():
+                    check()
+                    done.append("held")
+            finally:
+                waiting.sleep(0.001)
+                check()
+                done.append("released")
+
+    with pytest.raises(Interrupted):
+        work()
+    assert done == ["held", "released"]
+
+
+def test_one_within_another_is_ended_by_either() -> None:
+    outer, inner = threading.Event(), threading.Event()
+    with interruptible(cancel=outer):
+        with pytest.raises(Interrupted), interruptible(cancel=inner):
+            inner.set()
+            check()
+        check()  # that was the inner one's
+        outer.set()
+        with pytest.raises(Interrupted), interruptible():
+            check()
 
 
 def bake(place: Place, **options: Any) -> amibake.Image:
@@ -133,7 +275,9 @@ def test_an_interrupt_at_whatever_event_leaves_nothing(place: Place) -> None:
     assert interrupted_at > 20
 
 
-def test_a_second_interrupt_during_a_release_is_a_leftover_with_its_command(place: Place) -> None:
+def test_a_second_interrupt_during_a_release_leaves_the_rest_and_tells_how_to_remove_it(
+    place: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
     def twice(**_: Any) -> None:
         send(signal.SIGINT)
         send(signal.SIGINT)
@@ -142,9 +286,17 @@ def test_a_second_interrupt_during_a_release_is_a_leftover_with_its_command(plac
     with pytest.raises(KeyboardInterrupt) as caught:
         bake(place)
     place.session.events.unregister("before-call.ec2.DeleteKeyPair", twice)
-    (leftover,) = [note for note in caught.value.__notes__ if note.startswith("left behind: ")]
-    assert "aws ec2 delete-key-pair --key-name amibake_" in leftover
     ec2 = place.session.client("ec2")
-    (pair,) = ec2.describe_key_pairs()["KeyPairs"]
+    (pair,), (image,) = ec2.describe_key_pairs()["KeyPairs"], ec2.describe_images(Owners=["self"])["Images"]
+    by_hand = [
+        f"aws ec2 delete-key-pair --key-name {pair['KeyName']} --region us-east-1",
+        f"aws ec2 deregister-image --delete-associated-snapshots --image-id {image['ImageId']} --region us-east-1",
+    ]
+    told = capfd.readouterr().err.splitlines()
+    assert [line.partition("remove it with: ")[2] for line in told] == by_hand
+    noted = {note.partition("remove it with: ")[2] for note in caught.value.__notes__}
+    assert noted >= set(by_hand)
+    assert "DeregisterImage" not in {request.action for request in place.ec2.requests}
     ec2.delete_key_pair(KeyName=pair["KeyName"])
+    ec2.deregister_image(ImageId=image["ImageId"], DeleteAssociatedSnapshots=True)
     outcome(place, 0)

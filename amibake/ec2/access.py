@@ -12,11 +12,13 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, TypedDict
 
 from amibake.builder import Builder
+from amibake.ec2.by_hand import removal
 from amibake.ec2.cloud import Cloud
 from amibake.ec2.network import Network
 from amibake.ec2.refusals import of_an_option
 from amibake.ec2.resource import eventually, resource, until_removed
 from amibake.errors import AmibakeError, InvalidOption
+from amibake.interrupts import opened
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import IpPermissionTypeDef
@@ -54,8 +56,8 @@ def temporary_key_pair(cloud: Cloud, builder: Builder, public: str) -> AbstractC
         return [pair["KeyName"] for pair in cloud.ec2.describe_key_pairs(Filters=cloud.of_this_build())["KeyPairs"]]
 
     def release(name: str) -> None:
-        by_hand = cloud.command("delete-key-pair", "--key-name", name)
-        cloud.ledger.release("key pair", name, lambda: cloud.ec2.delete_key_pair(KeyName=name), by_hand)
+        delete = partial(cloud.ec2.delete_key_pair, KeyName=name)
+        cloud.ledger.release("key pair", name, delete, removal(cloud, "key pair", name))
 
     return resource(cloud, "key pair", create=create, find=find, release=release)
 
@@ -87,8 +89,7 @@ def security_groups(cloud: Cloud, network: Network) -> Iterator[list[str]]:
             delete = partial(cloud.ec2.delete_security_group, GroupId=group_id)
             until_removed(cloud, f"security group {group_id} to be free", delete, "DependencyViolation")
 
-        by_hand = cloud.command("delete-security-group", "--group-id", group_id)
-        cloud.ledger.release("security group", group_id, remove, by_hand)
+        cloud.ledger.release("security group", group_id, remove, removal(cloud, "security group", group_id))
 
     with resource(cloud, "security group", create=create, find=find, release=release) as group_id:
         yield [group_id]
@@ -162,7 +163,8 @@ def our_address(builder_address: str, port: int) -> str:
 
 def _known(builder_address: str, find: Callable[[], str]) -> str:
     try:
-        return find()
+        with opened():
+            return find()
     except (OSError, HTTPException, ValueError) as error:
         raise InvalidOption(
             "temporary_security_group_source_cidrs: our own address, from which the builder at "

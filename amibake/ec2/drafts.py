@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from amibake.ec2.by_hand import removal
 from amibake.ec2.cloud import Cloud, missing
 from amibake.ec2.resource import eventually, make, until_removed
 from amibake.errors import AmibakeError, WaitTimeout
@@ -124,7 +125,7 @@ def is_protected(image: ImageTypeDef) -> bool:
 
 
 def _by_hand(draft: Draft) -> str:
-    return draft.cloud.command("deregister-image", "--delete-associated-snapshots", "--image-id", draft.id)
+    return removal(draft.cloud, "image", draft.id)
 
 
 def _deregister(draft: Draft) -> bool:
@@ -173,7 +174,7 @@ def delete_snapshot(cloud: Cloud, snapshot: str) -> None:
         "snapshot",
         snapshot,
         partial(until_removed, cloud, f"snapshot {snapshot} to be free", delete, "InvalidSnapshot.InUse"),
-        cloud.command("delete-snapshot", "--snapshot-id", snapshot),
+        removal(cloud, "snapshot", snapshot),
     )
 
 

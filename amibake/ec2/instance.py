@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from amibake.builder import Builder
+from amibake.ec2.by_hand import removal
 from amibake.ec2.cloud import RELEASE, Cloud, missing
 from amibake.ec2.refused import refusal
 from amibake.ec2.request import Request
@@ -226,6 +227,5 @@ def end(cloud: Cloud, instance_id: str) -> bool:
         Machine(cloud, instance_id).terminate()
         gone.append(instance_id)
 
-    by_hand = cloud.command("terminate-instances", "--instance-ids", instance_id)
-    cloud.ledger.release("instance", instance_id, terminate, by_hand)
+    cloud.ledger.release("instance", instance_id, terminate, removal(cloud, "instance", instance_id))
     return bool(gone)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from amibake.builder import Builder
+from amibake.ec2.by_hand import removal
 from amibake.ec2.cloud import Cloud, tag_list
 from amibake.ec2.refusals import of_an_option
 from amibake.ec2.resource import eventually, resource, until_removed
@@ -49,7 +50,6 @@ class _Part:
         make: The call that makes it.
         look: A call whose answer is false, or that fails, where it is not there.
         remove: The call that removes it.
-        command: The same, by hand.
     """
 
     cloud: Cloud
@@ -58,7 +58,6 @@ class _Part:
     make: Callable[[], object]
     look: Callable[[], object]
     remove: Callable[[], object]
-    command: str
 
     def made(self) -> AbstractContextManager[str]:
         return resource(self.cloud, self.kind, create=self._create, find=self._find, release=self._release)
@@ -81,7 +80,7 @@ class _Part:
 
     def _release(self, name: str) -> None:
         gone = partial(until_removed, self.cloud, f"{self.kind} {name} to be free", self._remove, *BUSY)
-        self.cloud.ledger.release(self.kind, name, gone, f"aws iam {self.command}")
+        self.cloud.ledger.release(self.kind, name, gone, removal(self.cloud, self.kind, name))
 
     def _remove(self) -> None:
         try:
@@ -102,28 +101,24 @@ def _parts(cloud: Cloud, name: str, document: str) -> Iterator[_Part]:
         make=partial(iam.create_role, **role, AssumeRolePolicyDocument=_trust(cloud.region), Tags=tags),
         look=partial(iam.get_role, **role),
         remove=partial(iam.delete_role, **role),
-        command=f"delete-role --role-name {name}",
     )
     yield part(
         "role policy",
         make=partial(iam.put_role_policy, **policy, PolicyDocument=document),
         look=partial(iam.get_role_policy, **policy),
         remove=partial(iam.delete_role_policy, **policy),
-        command=f"delete-role-policy --role-name {name} --policy-name {name}",
     )
     yield part(
         "instance profile",
         make=partial(iam.create_instance_profile, **profile, Tags=tags),
         look=partial(iam.get_instance_profile, **profile),
         remove=partial(iam.delete_instance_profile, **profile),
-        command=f"delete-instance-profile --instance-profile-name {name}",
     )
     yield part(
         "role in the instance profile",
         make=partial(iam.add_role_to_instance_profile, **profile, **role),
         look=lambda: iam.get_instance_profile(**profile)["InstanceProfile"]["Roles"],
         remove=partial(iam.remove_role_from_instance_profile, **profile, **role),
-        command=f"remove-role-from-instance-profile --instance-profile-name {name} --role-name {name}",
     )
 
 

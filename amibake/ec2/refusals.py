@@ -16,6 +16,7 @@ from botocore.exceptions import (
 )
 
 from amibake.errors import AmibakeError, InvalidOption, NoCapacity, NotAuthorized
+from amibake.interrupts import opened
 
 _ENCODED = "Encoded authorization failure message: "
 _NOT_AUTHORIZED = {
@@ -63,7 +64,8 @@ class Translating:
 
         def call(**arguments: Any) -> Any:
             try:
-                return method(**arguments)
+                with opened():
+                    return method(**arguments)
             except (ClientError, BotoCoreError) as error:
                 raise self._ours(name, error) from error
 

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
 
+from amibake.ec2.by_hand import removal
 from amibake.ec2.cloud import RELEASE, Cloud, missing
 from amibake.errors import AmibakeError, WaitTimeout
 from amibake.image import EXPIRES
-from amibake.interrupts import held
+from amibake.interrupts import check, held
 from amibake.waiting import Deadline, Pending, wait_for
 
 T = TypeVar("T")
@@ -49,12 +50,16 @@ def make(cloud: Cloud, kind: str, *, create: Callable[[], str], find: Callable[[
     made: list[str] = []
     if cloud.resumed and (there := find()):
         ids += there
+        for one in there:
+            cloud.ledger.owns(kind, one, removal(cloud, kind, one))
         _keep_alive(cloud, kind, there)
         return there[0]
     try:
-        with held():
+        check()
+        with held(), cloud.ledger.making(kind, _where(cloud)):
             made.append(_create(cloud, kind, create, find))
             ids.extend(made)
+            cloud.ledger.owns(kind, made[0], removal(cloud, kind, made[0]))
         cloud.ledger.created(kind, made[0])
     except AmibakeError as error:
         if not made and error.lost:  # EC2 has not said no, so there may be one
@@ -96,12 +101,18 @@ def _find(cloud: Cloud, kind: str, find: Callable[[], list[str]], ids: list[str]
     what, deadline = f"a lost {kind} to show", Deadline(CONSISTENCY)
     try:
         with held():
-            ids.extend(wait_for(what, lambda: find() or Pending("none"), deadline=deadline, emit=cloud.ledger.emit))
+            found = wait_for(what, lambda: find() or Pending("none"), deadline=deadline, emit=cloud.ledger.emit)
+            ids.extend(found)
+            for one in found:
+                cloud.ledger.owns(kind, one, removal(cloud, kind, one))
     except WaitTimeout:
         return  # so there is none
     except AmibakeError as error:
-        command = cloud.command("describe-tags", "--filters", f"Name=value,Values={cloud.build}")
-        cloud.ledger.left(f"perhaps a {kind} of build {cloud.build} ({error.message})", command)
+        cloud.ledger.left(f"perhaps a {kind} of build {cloud.build} ({error.message})", _where(cloud))
+
+
+def _where(cloud: Cloud) -> str:
+    return cloud.command("describe-tags", "--filters", f"Name=value,Values={cloud.build}")
 
 
 def eventually(cloud: Cloud, call: Callable[[], T], *codes: str, releasing: bool = False) -> T:

@@ -11,6 +11,7 @@ from typing import Any
 
 from amibake.builder import Builder
 from amibake.builder.spot import AUTO
+from amibake.ec2.by_hand import removal
 from amibake.ec2.cloud import Cloud, tag_dict, tag_list
 from amibake.ec2.fresh import Fresh
 from amibake.ec2.refused import is_for_want_of_room, no_capacity, refusal
@@ -125,6 +126,7 @@ def request_spot(
         token = f"{cloud.build}-{next(numbers)}"
         answer = cloud.ec2.create_fleet(**request, ClientToken=token)
         made.append(answer["FleetId"])
+        cloud.ledger.owns("fleet", answer["FleetId"], removal(cloud, "fleet", answer["FleetId"]))
         ids = [one for instance in answer.get("Instances", ()) for one in instance.get("InstanceIds", ())]
         if not ids:
             raise _failure(answer.get("Errors", ()))

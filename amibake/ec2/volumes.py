@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from functools import partial
 
+from amibake.ec2.by_hand import removal
 from amibake.ec2.cloud import Cloud
 from amibake.ec2.instance import Machine
 from amibake.ec2.resource import until_removed
@@ -55,5 +56,4 @@ def _keep(cloud: Cloud, volume_id: str, device: str) -> None:
 def _remove(cloud: Cloud, volume_id: str) -> None:
     delete = partial(cloud.ec2.delete_volume, VolumeId=volume_id)
     remove = partial(until_removed, cloud, f"volume {volume_id} to be free", delete, "VolumeInUse")
-    by_hand = cloud.command("delete-volume", "--volume-id", volume_id)
-    cloud.ledger.release("volume", volume_id, remove, by_hand)
+    cloud.ledger.release("volume", volume_id, remove, removal(cloud, "volume", volume_id))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from amibake import interrupts
 from amibake.errors import AmibakeError, ConnectionLost, ScriptFailed, UploadFailed, WaitTimeout
 from amibake.events import Emit, Event, Warned
 from amibake.host import Completed
@@ -166,7 +167,8 @@ class SSHHost:
                 self._line.lost.append(f"{call.token} {beginning.main}")
             raise
         except BaseException:
-            self._begin_to_kill(f"{call.token} {beginning.main}")
+            if not interrupts.ending():  # then the builder itself is about to go
+                self._begin_to_kill(f"{call.token} {beginning.main}")
             raise
         tail = [*record.tail, *([f"killed by signal {ended.signal}"] if ended.signal else [])]
         said = record.text("stdout"), record.text("stderr")
