@@ -70,9 +70,13 @@ def test_a_signal_that_nothing_has_raised_is_so_at_the_end(number: signal.Signal
 
 
 def test_an_error_after_a_signal_does_not_hide_it() -> None:
-    with pytest.raises(KeyboardInterrupt) as caught, interruptible():
-        send(signal.SIGINT)
-        raise ValueError("something else")
+    def work() -> None:
+        with interruptible():
+            send(signal.SIGINT)
+            raise ValueError("something else")
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        work()
     assert isinstance(caught.value.__context__, ValueError)
 
 
@@ -207,8 +211,8 @@ def test_what_is_held_is_not_cancelled_and_after_that_neither_are_releases() -> 
 def test_one_within_another_is_ended_by_either() -> None:
     outer, inner = threading.Event(), threading.Event()
     with interruptible(cancel=outer):
+        inner.set()
         with pytest.raises(Interrupted), interruptible(cancel=inner):
-            inner.set()
             check()
         check()  # that was the inner one's
         outer.set()
