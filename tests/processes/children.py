@@ -10,10 +10,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
+from typing import TypeVar
 
-from tests.processes.served import Served
+from tests.processes.moments import Moment
+from tests.processes.served import REGIONS, Served
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).parent.parent.parent
 LIMIT = 90.0
@@ -21,10 +27,10 @@ LIMIT = 90.0
 
 DEPLOY = """
 import sys, amibake
-source_ami, ssh_port, mailtube = sys.argv[1:]
+source_ami, ssh_port, mailtube, max_build_time = sys.argv[1:]
 image = amibake.build_primal(
     source_ami=source_ami, instance_type="t3.micro", ssh_port=int(ssh_port), mailtube=mailtube,
-    ami_name="shop {{uuid}}",
+    ami_name="shop {{uuid}}", max_build_time=max_build_time,
     provisioners=[amibake.Shell(inline=["again and again"], max_retries=5)],
 )
 print(image.id)
@@ -34,9 +40,9 @@ CommandLine = Callable[[Served, str, Path], list[str]]
 """The words of a program that bakes the primal image of a mailtube in a region, with no handler of its own."""
 
 
-def plain_script(served: Served, region: str, mailtube: Path) -> list[str]:
+def plain_script(served: Served, region: str, mailtube: Path, max_build_time: str = "4h") -> list[str]:
     """A deploy script of a few lines, which knows nothing of signals."""
-    return [sys.executable, "-c", DEPLOY, served.images[region], str(served.port), str(mailtube)]
+    return [sys.executable, "-c", DEPLOY, served.images[region], str(served.port), str(mailtube), max_build_time]
 
 
 def command_line(served: Served, region: str, mailtube: Path) -> list[str]:
@@ -90,3 +96,21 @@ class Child:
             assert self._process is not None
             self.sent.append(time.monotonic())
             self._process.send_signal(number)
+
+
+def in_regions(do: Callable[[str, Moment], T], moments: Sequence[Moment]) -> list[T]:
+    """Do something for each of these moments, as many at once as there are regions; what comes of it, in their
+    order."""
+    free: SimpleQueue[str] = SimpleQueue()
+    for region in REGIONS:
+        free.put(region)
+
+    def one(moment: Moment) -> T:
+        region = free.get()
+        try:
+            return do(region, moment)
+        finally:
+            free.put(region)
+
+    with ThreadPoolExecutor(len(REGIONS)) as pool:
+        return list(pool.map(one, moments))

@@ -18,6 +18,7 @@ import boto3
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
+from amibake.sandbox.session import local_session
 from amibake.strict import Delays, StrictEC2
 from amibake.strict.machines import Launch
 from amibake.testing import Behaviour, LoopbackMachine, LoopbackMachines
@@ -132,11 +133,12 @@ class Served:
 
     def session(self, region: str) -> boto3.Session:
         """For the parent."""
-        return boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=region)
+        return local_session(self.url, region, "test")
 
     def client(self, region: str) -> EC2Client:
         """For looking into the account."""
-        return self.session(region).client("ec2", endpoint_url=self.url)
+        client: EC2Client = self.session(region).client("ec2")
+        return client
 
     def temporary(self, region: str) -> set[str]:
         """What there is in a region that a bake makes only for a while, but for what was there before."""

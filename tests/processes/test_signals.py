@@ -9,17 +9,15 @@ import importlib.util
 import signal
 import statistics
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 
 import pytest
 
-from tests.processes.children import Child, CommandLine, command_line, plain_script
+from tests.processes.children import Child, CommandLine, command_line, in_regions, plain_script
 from tests.processes.moments import OF_EVERY_BAKE, RECONNECTING, Moment
-from tests.processes.served import REGIONS, Served
+from tests.processes.served import Served
 
 SOON = 5.0
 """Seconds within which TerminateInstances has to be there: it is within one, on a machine that does nothing else."""
@@ -61,20 +59,12 @@ def _terminated(child: Child, calls: Sequence[tuple[str, float]]) -> float | Non
 def all_of(
     cloud: Served, words: CommandLine, mailtube: Path, number: signal.Signals, moments: Sequence[Moment]
 ) -> list[Outcome]:
-    """The outcomes at these moments, as many at once as there are regions."""
-    free: SimpleQueue[str] = SimpleQueue()
-    for region in REGIONS:
-        free.put(region)
+    """The outcomes at these moments."""
 
-    def one(moment: Moment) -> Outcome:
-        region = free.get()
-        try:
-            return interrupted(cloud, words(cloud, region, mailtube), region, number, moment)
-        finally:
-            free.put(region)
+    def one(region: str, moment: Moment) -> Outcome:
+        return interrupted(cloud, words(cloud, region, mailtube), region, number, moment)
 
-    with ThreadPoolExecutor(len(REGIONS)) as pool:
-        return list(pool.map(one, moments))
+    return in_regions(one, moments)
 
 
 def check(outcomes: Sequence[Outcome], statuses: Callable[[int | None], bool], what: str) -> None:
