@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
 from collections.abc import Callable
@@ -163,23 +164,26 @@ def persist(
     deadline: Deadline,
     first: float = 1.0,
     most: float = 30.0,
+    jitter: float = 0.0,
 ) -> T:
     """Make a call so many `times` at most, as long as the deadline allows: when it raises something that is not `over`,
     `failed` is told of the error, the number of the try and the seconds until the next, and it is made again.
 
-    The first pause is `first` seconds, each later one twice as long, up to `most`. The last error goes through, as does
-    what `failed` raises.
+    The first pause is `first` seconds, each later one twice as long, up to `most`; up to the share `jitter` of each is
+    left out at random, so that many who wait do not come back together. The last error goes through, as does what
+    `failed` raises.
     """
     from tenacity import Retrying, retry_if_exception
 
     def tell(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         if error is not None:
-            failed(error, state.attempt_number, pause(state))
+            failed(error, state.attempt_number, state.upcoming_sleep)
 
     def pause(state: RetryCallState) -> float:
-        growing = first * 2.0 ** min(state.attempt_number - 1, 99)
-        return min(growing, most, deadline.remaining())
+        growing = min(first * 2.0 ** min(state.attempt_number - 1, 99), most)
+        growing *= 1 - jitter * random.random()  # noqa: S311 - nobody is to be kept from guessing it
+        return min(growing, deadline.remaining())
 
     return Retrying(
         retry=retry_if_exception(lambda error: not over(error)),

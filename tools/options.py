@@ -68,6 +68,7 @@ MORE = {
     "max_build_time": _SECONDS,
     "policy": _POLICY,
     "region_kms_key_ids": Accepted("Mapping[str, str]", "a dict of texts"),
+    "retry_timeout": _SECONDS,
     "security_group_filter": _FILTERS,
     "spot_price": Accepted("str | float | Decimal | None", "text, or a number"),
     "ssh_bastion_password": _SECRET,

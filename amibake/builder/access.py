@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Unpack
 from pydantic import BeforeValidator, Field
 
 from amibake.builder.base import Options, Part
-from amibake.builder.values import Policy, Region
+from amibake.builder.values import Policy, Region, Seconds
 
 if TYPE_CHECKING:
     from amibake.builder.keywords import AssumeRoleFields
@@ -69,8 +69,11 @@ class Access(Options):
     `session=`."""
 
     max_retries: int = Field(7, ge=0, le=100)
-    """How often one EC2 call is repeated on throttling, internal errors and lost connections. [7, with pauses of up to
-    20 s that grow; Packer's is 10]"""
+    """How often one call is repeated on throttling, internal errors, lost connections and answers that do not come or
+    come in part [7, with pauses of up to 20 s that grow; Packer's is 10]. `retry_timeout` is a limit as well."""
+
+    retry_timeout: Seconds = Field(60.0, gt=0, le=3600)
+    """For how many seconds one call is repeated on these, within `max_build_time`."""
 
 
 def access_mistakes(options: Access) -> Iterator[str]:

@@ -103,6 +103,7 @@ class CarnivoreOptions(TypedDict, total=False):
     token: str | None
     assume_role: AssumeRole | Mapping[str, Any] | None
     max_retries: int
+    retry_timeout: float | str | timedelta
     vpc_id: str | None
     vpc_filter: Mapping[str, str] | Mapping[str, Mapping[str, str]] | None
     subnet_id: str | Sequence[str]

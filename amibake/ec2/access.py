@@ -12,11 +12,10 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, TypedDict
 
 from amibake.builder import Builder
-from amibake.ec2.by_hand import removal
 from amibake.ec2.cloud import Cloud
 from amibake.ec2.network import Network
 from amibake.ec2.refusals import of_an_option
-from amibake.ec2.resource import eventually, resource, until_removed
+from amibake.ec2.resource import eventually, remove, resource
 from amibake.errors import AmibakeError, InvalidOption
 from amibake.interrupts import opened
 
@@ -56,8 +55,7 @@ def temporary_key_pair(cloud: Cloud, builder: Builder, public: str) -> AbstractC
         return [pair["KeyName"] for pair in cloud.ec2.describe_key_pairs(Filters=cloud.of_this_build())["KeyPairs"]]
 
     def release(name: str) -> None:
-        delete = partial(cloud.ec2.delete_key_pair, KeyName=name)
-        cloud.ledger.release("key pair", name, delete, removal(cloud, "key pair", name))
+        remove(cloud, "key pair", name, partial(cloud.ec2.delete_key_pair, KeyName=name))
 
     return resource(cloud, "key pair", create=create, find=find, release=release)
 
@@ -85,11 +83,9 @@ def security_groups(cloud: Cloud, network: Network) -> Iterator[list[str]]:
         return [group["GroupId"] for group in found]
 
     def release(group_id: str) -> None:
-        def remove() -> None:
-            delete = partial(cloud.ec2.delete_security_group, GroupId=group_id)
-            until_removed(cloud, f"security group {group_id} to be free", delete, "DependencyViolation")
-
-        cloud.ledger.release("security group", group_id, remove, removal(cloud, "security group", group_id))
+        delete = partial(cloud.ec2.delete_security_group, GroupId=group_id)
+        busy = ("DependencyViolation",)
+        remove(cloud, "security group", group_id, delete, busy=busy, held_by=("instance",))
 
     with resource(cloud, "security group", create=create, find=find, release=release) as group_id:
         yield [group_id]

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from amibake._version import __version__
 from amibake.builder.access import Access
-from amibake.ec2.refusals import NO_CAPACITY, Translating
+from amibake.ec2.refusals import Translating
+from amibake.ec2.transient import Retries
 from amibake.errors import InvalidOption
+from amibake.events import Emit
+from amibake.waiting import Deadline
 
 if TYPE_CHECKING:
     from boto3 import Session
@@ -31,6 +34,7 @@ class Clients:
 
     session: Session
     config: Config
+    retries: Retries = field(default_factory=Retries)
     _made: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
 
     def ec2(self, region: str) -> EC2Client:
@@ -42,31 +46,26 @@ class Clients:
         if (name, region) not in self._made:
             with _MAKING:
                 plain = self.session.client(name, region_name=region, config=self.config)
-            plain.meta.events.register_first("needs-retry.ec2", _give_up_on_capacity)
-            self._made[name, region] = Translating(
-                plain, service=name, decode=lambda message: self._decoded(message, region)
-            )
+            decode = None if name == "sts" else partial(self._decoded, region)
+            self._made[name, region] = Translating(plain, service=name, decode=decode, retries=self.retries)
         return self._made[name, region]
 
-    def _decoded(self, message: str, region: str) -> str:
+    def _decoded(self, region: str, message: str) -> str:
         """What STS makes of an encoded authorization failure message."""
-        with _MAKING:
-            sts = self.session.client("sts", region_name=region, config=self.config)
-        return str(sts.decode_authorization_message(EncodedMessage=message)["DecodedMessage"])
+        answer = self.service("sts", region).decode_authorization_message(EncodedMessage=message)
+        return str(answer["DecodedMessage"])
 
 
-def _give_up_on_capacity(response: Any, operation: Any, **_: Any) -> None:
-    """EC2 says that it has no capacity with the status 500, which botocore would take for a fault of the moment and
-    repeat for a minute."""
-    from botocore.exceptions import ClientError
-
-    parsed: Any = response[1] if response else {}
-    if parsed.get("Error", {}).get("Code") in NO_CAPACITY:
-        raise ClientError(parsed, operation.name)
-
-
-def clients(session: Session | None, access: Access, *, build: str) -> tuple[Clients, str]:
-    """Clients by the session's credentials, or by those that the options name, and the region to speak to.
+def clients(
+    session: Session | None,
+    access: Access,
+    *,
+    build: str,
+    within: Deadline | None = None,
+    emit: Emit = lambda _: None,
+) -> tuple[Clients, str]:
+    """Clients by the session's credentials, or by those that the options name, and the region to speak to. What they
+    repeat keeps to the time `within` which the bake is to be over, and is told by `emit`.
 
     Raises:
         InvalidOption: options that say whose credentials together with a session, or a profile that does not exist.
@@ -79,7 +78,7 @@ def clients(session: Session | None, access: Access, *, build: str) -> tuple[Cli
     if session is not None and own:
         raise InvalidOption(*(f"{name}: not together with session=, which has its own credentials" for name in own))
     config = Config(
-        retries={"mode": "standard", "total_max_attempts": access.max_retries + 1},
+        retries={"mode": "standard", "total_max_attempts": 1},  # repeating is `Retries`' own, and on our clock
         connect_timeout=10,
         read_timeout=30,
         user_agent_extra=f"amibake/{__version__}",
@@ -93,13 +92,14 @@ def clients(session: Session | None, access: Access, *, build: str) -> tuple[Cli
         )
         region = access.region or session.region_name or "us-east-1"
         if access.assume_role is not None:
-            session = _in_role(session, access, build, region)
-        return Clients(session, config), region
+            session = _in_role(session, access, build, region, config)
+        retries = Retries(access.max_retries, access.retry_timeout, within, emit)
+        return Clients(session, config, retries), region
     except BotoCoreError as error:
         raise InvalidOption(f"the AWS configuration cannot be used: {error}") from error
 
 
-def _in_role(session: Session, access: Access, build: str, region: str) -> Session:
+def _in_role(session: Session, access: Access, build: str, region: str, config: Config) -> Session:
     """A session in a role, whose credentials are fetched when they are first needed, and again before they expire."""
     import boto3
     import botocore.session
@@ -121,7 +121,7 @@ def _in_role(session: Session, access: Access, build: str, region: str) -> Sessi
         raise InvalidOption("assume_role: there are no AWS credentials to take it on with")
     fetcher = AssumeRoleCredentialFetcher(
         # the fetcher wants botocore's own; the region decides on the partition, and on how far the call has to go
-        client_creator=partial(session._session.create_client, region_name=region),  # noqa: SLF001
+        client_creator=partial(session._session.create_client, region_name=region, config=config),  # noqa: SLF001
         source_credentials=source,
         role_arn=role.role_arn,
         extra_args={name: value for name, value in wanted.items() if value},

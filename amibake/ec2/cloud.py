@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from amibake import waiting
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.literals import ResourceTypeType
     from mypy_boto3_ec2.type_defs import FilterTypeDef, TagSpecificationTypeDef, TagTypeDef
 
-__all__ = ["RELEASE", "Cloud", "Session", "connect", "missing", "tag_dict", "tag_list"]
+__all__ = ["CONSISTENCY", "RELEASE", "Cloud", "Session", "connect", "missing", "tag_dict", "tag_list"]
 
 GRACE = 30 * 60
 """Seconds after a bake's last moment from which on its temporary things count as dead."""
+
+CONSISTENCY = 30.0
+"""Seconds for which EC2 may not know yet what it has just made."""
 
 RELEASE = 300
 """Seconds that releasing one resource may take, whatever time the bake itself has left."""
@@ -41,6 +45,8 @@ class Cloud:
         deadline: When the bake must be over.
         ledger: Where it writes down what it does.
         resumed: Whether what this bake would make may be there already, from the one that it goes on with.
+        made: When, on our clock, it has made each thing, by its id or name.
+        stuck: The kinds of things of which one could not be removed.
         tags: For everything temporary: the user's `run_tags`, whose it is, and from when on it counts as dead.
     """
 
@@ -52,6 +58,12 @@ class Cloud:
     ledger: Ledger
     tags: Mapping[str, str]
     resumed: bool = False
+    made: dict[str, float] = field(default_factory=dict)
+    stuck: set[str] = field(default_factory=set)
+
+    def is_fresh(self, name: str) -> bool:
+        """Whether this bake has made it so short a time ago that EC2 may not know it yet."""
+        return waiting.clock.now() - self.made.get(name, -inf) < CONSISTENCY
 
     @property
     def marks(self) -> dict[str, str]:
@@ -94,14 +106,15 @@ def connect(
     Raises:
         InvalidOption: `access` names credentials together with a session, or a profile that does not exist.
     """
-    made, region = clients(session, access or Access(), build=build)
+    deadline = Deadline(seconds)
+    made, region = clients(session, access or Access(), build=build, within=deadline, emit=ledger.emit)
     marks = {BUILD: build, EXPIRES: str(int(waiting.clock.epoch() + seconds + GRACE))}
     return Cloud(
         clients=made,
         ec2=made.ec2(region),
         region=region,
         build=build,
-        deadline=Deadline(seconds),
+        deadline=deadline,
         ledger=ledger,
         tags={NAME: "amibake", **(tags or {}), **marks},
         resumed=resumed,
@@ -119,5 +132,5 @@ def tag_dict(tags: Iterable[TagTypeDef] | None) -> dict[str, str]:
 
 
 def missing(error: AmibakeError) -> bool:
-    """Whether EC2 said that the thing is not there: just after a create it may not be *yet*."""
-    return error.code.endswith(".NotFound") or error.code.endswith(".Unavailable")
+    """Whether EC2, or IAM, said that the thing is not there: just after a create it may not be *yet*."""
+    return error.code == "NoSuchEntity" or error.code.endswith((".NotFound", ".Unavailable"))

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from amibake.ec2 import resource
 from amibake.ec2.by_hand import removal
-from amibake.ec2.cloud import Cloud, missing
-from amibake.ec2.resource import eventually, make, until_removed
+from amibake.ec2.cloud import CONSISTENCY, Cloud, missing
+from amibake.ec2.resource import eventually, make, unless_gone
 from amibake.errors import AmibakeError, WaitTimeout
 from amibake.interrupts import held
 from amibake.waiting import Deadline, Pending, wait_for
@@ -18,6 +19,9 @@ from amibake.waiting import Deadline, Pending, wait_for
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import ImageTypeDef
+
+UNKNOWN = "InvalidAMIID.NotFound"
+"""EC2's word for an image that it does not know, or not yet."""
 
 LATE = 60.0
 """Seconds after an image was deregistered while it was pending in which snapshots of it may still show."""
@@ -69,7 +73,8 @@ class Drafts:
 
     def deregister(self, draft: Draft) -> None:
         """Deregister one, once; one that can't be is a leftover."""
-        if draft.id not in self.deregistered and _deregister(draft):
+        call = partial(deregister, draft.cloud, draft.id)
+        if draft.id not in self.deregistered and resource.remove(draft.cloud, "image", draft.id, call):
             self.deregistered.add(draft.id)
 
 
@@ -106,42 +111,25 @@ def remove(drafts: Drafts) -> None:
             left = [draft for draft in left if draft not in here]
     except BaseException:
         for draft in left:
-            draft.cloud.ledger.left(f"perhaps image {draft.id}, or snapshots of it", _by_hand(draft))
+            draft.cloud.ledger.left(
+                f"perhaps image {draft.id}, or snapshots of it", removal(draft.cloud, "image", draft.id)
+            )
         raise
 
 
 def deregister(cloud: Cloud, image_id: str) -> None:
-    """Deregister an image of this bake, after taking away the protection against that which the bake has given it."""
-    image = describe(cloud.ec2, image_id)
+    """Deregister an image of this bake, after taking away the protection against that which the bake has given it. That
+    it is deregistered already is as good."""
+    image = seen(cloud, image_id)
     if image and is_protected(image):
-        cloud.ec2.disable_image_deregistration_protection(ImageId=image_id)
-    call = partial(cloud.ec2.deregister_image, ImageId=image_id)
-    eventually(cloud, call, "InvalidAMIID.NotFound", releasing=True)
+        unprotect = partial(cloud.ec2.disable_image_deregistration_protection, ImageId=image_id)
+        eventually(cloud, unprotect, UNKNOWN, releasing=True)
+    unless_gone(cloud, image_id, partial(cloud.ec2.deregister_image, ImageId=image_id))
 
 
 def is_protected(image: ImageTypeDef) -> bool:
     """Whether EC2 refuses to deregister it."""
     return image.get("DeregistrationProtection", "disabled") != "disabled"
-
-
-def _by_hand(draft: Draft) -> str:
-    return removal(draft.cloud, "image", draft.id)
-
-
-def _deregister(draft: Draft) -> bool:
-    """Answers with whether it is gone."""
-    cloud, gone = draft.cloud, list[bool]()
-
-    def call() -> None:
-        try:
-            deregister(cloud, draft.id)
-        except AmibakeError as error:
-            if error.code != "InvalidAMIID.Unavailable":  # EC2's word for one that is deregistered
-                raise
-        gone.append(True)
-
-    cloud.ledger.release("image", draft.id, call, _by_hand(draft))
-    return bool(gone)
 
 
 def _delete_snapshots(cloud: Cloud, spared: Collection[str], *, expected: int) -> None:
@@ -170,12 +158,7 @@ def _delete_snapshots(cloud: Cloud, spared: Collection[str], *, expected: int) -
 def delete_snapshot(cloud: Cloud, snapshot: str) -> None:
     """Delete one once EC2 lets it; one that can't be deleted is a leftover."""
     delete = partial(cloud.ec2.delete_snapshot, SnapshotId=snapshot)
-    cloud.ledger.release(
-        "snapshot",
-        snapshot,
-        partial(until_removed, cloud, f"snapshot {snapshot} to be free", delete, "InvalidSnapshot.InUse"),
-        removal(cloud, "snapshot", snapshot),
-    )
+    resource.remove(cloud, "snapshot", snapshot, delete, busy=("InvalidSnapshot.InUse",))
 
 
 def snapshot_ids(image: ImageTypeDef) -> tuple[str, ...]:
@@ -193,3 +176,16 @@ def describe(ec2: EC2Client, image_id: str) -> ImageTypeDef | None:
             return None
         raise
     return found[0] if found else None
+
+
+def seen(cloud: Cloud, image_id: str) -> ImageTypeDef | None:
+    """What EC2 says of an image of which it has spoken before; None where it has not known it for a while."""
+    deadline = Deadline(CONSISTENCY)
+
+    def probe() -> ImageTypeDef | Pending:
+        return describe(cloud.ec2, image_id) or Pending("unknown")
+
+    try:
+        return wait_for(f"image {image_id} to show", probe, deadline=deadline, emit=cloud.ledger.emit)
+    except WaitTimeout:
+        return None

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from amibake.ec2.cloud import Cloud, tag_dict, tag_list
+from amibake.ec2.cloud import CONSISTENCY, Cloud, tag_dict, tag_list
 from amibake.ec2.drafts import Drafts, describe, snapshot_ids
-from amibake.ec2.instance import Machine
+from amibake.ec2.instance import UNKNOWN, Machine
 from amibake.ec2.refusals import of_an_option
 from amibake.ec2.request import device_name, image_mappings
-from amibake.ec2.resource import CONSISTENCY, eventually
+from amibake.ec2.resource import eventually
 from amibake.errors import AmibakeError, ImageFailed
 from amibake.image import BUILD, DRAFT, ORIGIN, PUBLISHED, SOURCE_AMI, STATE, Image
 from amibake.waiting import Deadline, Pending, wait_for
@@ -71,7 +71,7 @@ def create_image(cloud: Cloud, drafts: Drafts, machine: Machine, plan: Plan, tag
             **more,
         )
         try:
-            return eventually(cloud, ask, "InvalidInstanceID.NotFound")["ImageId"]
+            return eventually(cloud, ask, UNKNOWN)["ImageId"]
         except AmibakeError as error:
             raise of_an_option(error, _OPTIONS) from error
 

@@ -9,12 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from amibake.builder import Builder
-from amibake.ec2.by_hand import removal
-from amibake.ec2.cloud import RELEASE, Cloud, missing
+from amibake.ec2.cloud import CONSISTENCY, RELEASE, Cloud, missing
 from amibake.ec2.refused import refusal
 from amibake.ec2.request import Request
-from amibake.ec2.resource import eventually, resource
-from amibake.errors import AmibakeError, NoCapacity
+from amibake.ec2.resource import eventually, remove, resource, unless_gone
+from amibake.errors import AmibakeError, NoCapacity, NotAuthorized, WaitTimeout
 from amibake.waiting import Deadline, Pending, wait_for
 
 if TYPE_CHECKING:
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
 
 Interface = Literal["public_ip", "private_ip", "public_dns", "private_dns", "ipv6", "instance_id"]
 """Which of its addresses an instance is reached at; "instance_id" for what finds it by that."""
+
+UNKNOWN = "InvalidInstanceID.NotFound"
+"""EC2's word for an instance that it does not know, or not yet."""
 
 _INTERRUPTION = "Server.SpotInstance"
 _NO_ROOM = "Server.InsufficientInstanceCapacity"
@@ -80,8 +82,15 @@ class Machine:
     def wait_until(self, wanted: str, *, deadline: Deadline, on_the_way: tuple[str, ...]) -> None:
         """Wait for a state; raises AmibakeError when it turns into one that does not lead there."""
 
+        unknown = list[Deadline]()
+
         def probe() -> Pending | None:
             found = self.describe()
+            if found is None and wanted != "terminated":  # there it is, though, as everybody else at EC2 knows
+                unknown.extend([Deadline(CONSISTENCY)] * (not unknown))
+                if unknown[0].remaining() > 0:
+                    return Pending("unknown")
+            unknown.clear()
             state = found["State"]["Name"] if found else "terminated"
             if state == wanted:
                 return None
@@ -94,7 +103,7 @@ class Machine:
     def stop(self) -> None:
         """Shut it down and wait until it is off."""
         stop = partial(self.cloud.ec2.stop_instances, InstanceIds=[self.id])
-        eventually(self.cloud, stop, "InvalidInstanceID.NotFound")
+        eventually(self.cloud, stop, UNKNOWN)
         deadline = Deadline(600, within=self.cloud.deadline)
         self.wait_until("stopped", deadline=deadline, on_the_way=("running", "stopping"))
 
@@ -107,14 +116,25 @@ class Machine:
         """Give the stopped builder the attributes that its image gets from it: a shutdown stops instances of the image,
         and the network drivers are those that the options speak of."""
         for attribute in _attributes(builder):
-            self.cloud.ec2.modify_instance_attribute(InstanceId=self.id, **attribute)
+            modify = partial(self.cloud.ec2.modify_instance_attribute, InstanceId=self.id, **attribute)
+            eventually(self.cloud, modify, UNKNOWN)
 
-    def terminate(self) -> None:
-        """End it and wait until it is gone."""
+    def terminate(self, *, instead: Callable[[], object] | None = None) -> None:
+        """End it and wait until it is gone; `instead` is what else ends it, where we may not."""
         terminate = partial(self.cloud.ec2.terminate_instances, InstanceIds=[self.id])
-        eventually(self.cloud, terminate, "InvalidInstanceID.NotFound", releasing=True)
+        try:
+            unless_gone(self.cloud, self.id, terminate)
+        except NotAuthorized:
+            if instead is None:
+                raise
+            instead()
         anything = ("pending", "running", "stopping", "stopped", "shutting-down")
-        self.wait_until("terminated", deadline=Deadline(RELEASE), on_the_way=anything)
+        try:
+            self.wait_until("terminated", deadline=Deadline(RELEASE), on_the_way=anything)
+        except WaitTimeout:
+            raise
+        except AmibakeError as error:  # EC2 has said that it goes down, which nothing stops
+            self.cloud.ledger.warn(f"instance {self.id} is being terminated, unwatched: {error.message}")
 
     def last_words(self) -> str:
         """Its state and the end of its console, for an error's message; never raises."""
@@ -219,13 +239,7 @@ def found_by_tag(cloud: Cloud) -> list[InstanceTypeDef]:
     return [instance for instance in found if instance["State"]["Name"] != "terminated"]
 
 
-def end(cloud: Cloud, instance_id: str) -> bool:
-    """Terminate an instance; answers whether it is gone. Where it is not, it is a leftover."""
-    gone: list[str] = []
-
-    def terminate() -> None:
-        Machine(cloud, instance_id).terminate()
-        gone.append(instance_id)
-
-    cloud.ledger.release("instance", instance_id, terminate, removal(cloud, "instance", instance_id))
-    return bool(gone)
+def end(cloud: Cloud, instance_id: str, *, instead: Callable[[], object] | None = None) -> bool:
+    """Terminate an instance; answers whether it is gone. Where it is not, it is a leftover. See `Machine.terminate`."""
+    terminate = partial(Machine(cloud, instance_id).terminate, instead=instead)
+    return remove(cloud, "instance", instance_id, terminate)

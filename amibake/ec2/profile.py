@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from amibake.builder import Builder
-from amibake.ec2.by_hand import removal
-from amibake.ec2.cloud import Cloud, tag_list
+from amibake.ec2.cloud import Cloud, tag_dict, tag_list
 from amibake.ec2.refusals import of_an_option
-from amibake.ec2.resource import eventually, resource, until_removed
+from amibake.ec2.resource import eventually, remove, resource
 from amibake.errors import AmibakeError
+from amibake.image import BUILD
 
 UNKNOWN = "NoSuchEntity"
 THERE_ALREADY = ("EntityAlreadyExists", "LimitExceeded")
 """What IAM says when the answer to a first try was lost, and the call repeated: a profile has one role at most."""
-BUSY = ("ConcurrentModification", "DeleteConflict")
+BUSY = ("ConcurrentModification", "DeleteConflict", "EntityTemporarilyUnmodifiable")
 
 _OPTIONS = {"MalformedPolicyDocument": "temporary_iam_instance_profile_policy_document"}
 
@@ -44,12 +45,13 @@ def temporary_profile(cloud: Cloud, builder: Builder) -> Iterator[str | None]:
 
 @dataclass(frozen=True)
 class _Part:
-    """One thing to make, of the build's name: nothing else can be called so, and what is there is ours.
+    """One thing to make, of the build's name. What is there already is ours if it has the build's tag.
 
     Attributes:
         make: The call that makes it.
-        look: A call whose answer is false, or that fails, where it is not there.
+        look: A call whose answer is false, or that fails, where it is not there or is somebody else's.
         remove: The call that removes it.
+        held_by: The kinds of parts that have to be gone before it can go.
     """
 
     cloud: Cloud
@@ -58,13 +60,14 @@ class _Part:
     make: Callable[[], object]
     look: Callable[[], object]
     remove: Callable[[], object]
+    held_by: tuple[str, ...] = ()
 
     def made(self) -> AbstractContextManager[str]:
         return resource(self.cloud, self.kind, create=self._create, find=self._find, release=self._release)
 
     def _create(self) -> str:
         try:
-            eventually(self.cloud, self.make, UNKNOWN)
+            eventually(self.cloud, self.make, UNKNOWN, "ConcurrentModification")
         except AmibakeError as error:
             if error.code not in THERE_ALREADY or not self._find():
                 raise of_an_option(error, _OPTIONS) from error
@@ -79,15 +82,7 @@ class _Part:
             return []
 
     def _release(self, name: str) -> None:
-        gone = partial(until_removed, self.cloud, f"{self.kind} {name} to be free", self._remove, *BUSY)
-        self.cloud.ledger.release(self.kind, name, gone, removal(self.cloud, self.kind, name))
-
-    def _remove(self) -> None:
-        try:
-            self.remove()
-        except AmibakeError as error:
-            if error.code != UNKNOWN:
-                raise
+        remove(self.cloud, self.kind, name, self.remove, busy=BUSY, held_by=self.held_by)
 
 
 def _parts(cloud: Cloud, name: str, document: str) -> Iterator[_Part]:
@@ -96,11 +91,17 @@ def _parts(cloud: Cloud, name: str, document: str) -> Iterator[_Part]:
     part, tags = partial(_Part, cloud, name), tag_list(cloud.tags)
     role, profile = {"RoleName": name}, {"InstanceProfileName": name}
     policy = {**role, "PolicyName": name}
+
+    def find_profile() -> Mapping[str, Any]:
+        found: Mapping[str, Any] = iam.get_instance_profile(**profile)["InstanceProfile"]
+        return found if _is_ours(cloud, found) else {}
+
     yield part(
         "role",
         make=partial(iam.create_role, **role, AssumeRolePolicyDocument=_trust(cloud.region), Tags=tags),
-        look=partial(iam.get_role, **role),
+        look=lambda: _is_ours(cloud, iam.get_role(**role)["Role"]),
         remove=partial(iam.delete_role, **role),
+        held_by=("role policy", "role in the instance profile"),
     )
     yield part(
         "role policy",
@@ -111,15 +112,20 @@ def _parts(cloud: Cloud, name: str, document: str) -> Iterator[_Part]:
     yield part(
         "instance profile",
         make=partial(iam.create_instance_profile, **profile, Tags=tags),
-        look=partial(iam.get_instance_profile, **profile),
+        look=find_profile,
         remove=partial(iam.delete_instance_profile, **profile),
+        held_by=("role in the instance profile",),
     )
     yield part(
         "role in the instance profile",
         make=partial(iam.add_role_to_instance_profile, **profile, **role),
-        look=lambda: iam.get_instance_profile(**profile)["InstanceProfile"]["Roles"],
+        look=lambda: [one for one in find_profile().get("Roles", ()) if one["RoleName"] == name],
         remove=partial(iam.remove_role_from_instance_profile, **profile, **role),
     )
+
+
+def _is_ours(cloud: Cloud, found: Mapping[str, Any]) -> bool:
+    return tag_dict(found.get("Tags")).get(BUILD) == cloud.build
 
 
 def _trust(region: str) -> str:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from amibake import waiting
 from amibake.builder import Builder
-from amibake.ec2.cloud import Cloud, tag_dict, tag_list
+from amibake.ec2.cloud import CONSISTENCY, Cloud, tag_dict, tag_list
 from amibake.ec2.drafts import Drafts, describe, snapshot_ids
 from amibake.ec2.images import DraftTags, as_image, wait_until_available
 from amibake.ec2.refusals import of_an_option
-from amibake.ec2.resource import CONSISTENCY, eventually, patiently
+from amibake.ec2.resource import eventually, patiently
 from amibake.errors import AmibakeError
 from amibake.image import EXPIRES, ORIGIN, PUBLISHED, STATE, Image
 from amibake.interrupts import held
@@ -70,7 +70,7 @@ def _copy_request(cloud: Cloud, image: ImageTypeDef, plan: Plan, tags: DraftTags
 def _copy(cloud: Cloud, drafts: Drafts, request: dict[str, Any], image: ImageTypeDef) -> str:
     def create() -> str:
         try:
-            return cloud.ec2.copy_image(**request)["ImageId"]
+            return eventually(cloud, partial(cloud.ec2.copy_image, **request), *_JUST_MADE)["ImageId"]
         except AmibakeError as error:
             raise of_an_option(error, {"InvalidAMIName.Duplicate": "ami_name"}) from error
 
@@ -220,9 +220,15 @@ def _finish(cloud: Cloud, image: ImageTypeDef, builder: Builder, *, is_home: boo
         )
         return
     try:
-        cloud.ec2.delete_tags(Resources=resources, Tags=[{"Key": EXPIRES}, {"Key": ORIGIN}])
+        untag = partial(cloud.ec2.delete_tags, Resources=resources, Tags=[{"Key": EXPIRES}, {"Key": ORIGIN}])
+        eventually(cloud, untag, *_JUST_MADE, releasing=True)
     except AmibakeError as error:
-        cloud.ledger.warn(f"the tags of a draft stay on {image['ImageId']} in {cloud.region}: {error.message}")
+        tags = ("--tags", f"Key={EXPIRES}", f"Key={ORIGIN}")
+        untag_by_hand = cloud.command("delete-tags", "--resources", *resources, *tags)
+        cloud.ledger.warn(
+            f"the tags of a draft stay on {image['ImageId']} in {cloud.region} ({error.message}); remove them with: "
+            f"{untag_by_hand}"
+        )
 
 
 def _tag_as_published(cloud: Cloud, image: ImageTypeDef, builder: Builder) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from amibake.ec2.refusals import NO_CAPACITY, of_an_option
+from amibake.ec2.refusals import of_an_option
+from amibake.ec2.transient import NO_CAPACITY
 from amibake.errors import AmibakeError, NoCapacity
 
 NO_SPOT_CAPACITY = {"MaxFleetCountExceeded", "SpotMaxPriceTooLow", "UnfulfillableCapacity"}

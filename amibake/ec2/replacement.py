@@ -13,23 +13,25 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from amibake.builder import Builder
-from amibake.ec2.cloud import Cloud, tag_dict
-from amibake.ec2.drafts import delete_snapshot, deregister, describe, is_protected, snapshot_ids
+from amibake.ec2.cloud import CONSISTENCY, Cloud, tag_dict
+from amibake.ec2.drafts import delete_snapshot, deregister, describe, is_protected, seen, snapshot_ids
 from amibake.ec2.images import DraftTags, wait_until_available
 from amibake.ec2.names import find_taken
 from amibake.ec2.publication import demand, deprecate, deprecation, protect, share
-from amibake.ec2.resource import eventually
+from amibake.ec2.resource import patiently, unless_gone
 from amibake.ec2.source import SourceImage
-from amibake.errors import AmibakeError, InvalidOption
+from amibake.errors import AmibakeError, InvalidOption, WaitTimeout
 from amibake.events import Removed
 from amibake.image import BUILD, Image
 from amibake.interrupts import held
+from amibake.waiting import Deadline, Pending, wait_for
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import ImageTypeDef
 
     from amibake.ec2.lookup import Plan
 
+_TAKEN = "InvalidAMIName.Duplicate"
 _KEPT = (
     "Architecture",
     "BootMode",
@@ -93,12 +95,12 @@ def take_names(cloud: Cloud, published: Image, plan: Plan, tags: DraftTags) -> I
 
 def _exchanged(cloud: Cloud, image: Image, old: ImageTypeDef, builder: Builder, tags: DraftTags) -> Image:
     """The image with another one in this region, of the same snapshots and with the name."""
-    region, ours = cloud.region, describe(cloud.ec2, image.ids[cloud.region])
+    region, ours = cloud.region, seen(cloud, image.ids[cloud.region])
     current = describe(cloud.ec2, old["ImageId"])
     if ours is None or (current is not None and is_protected(current)):
         raise AmibakeError("it has been protected meanwhile" if ours else "the new image is not to be seen")
     if current is not None:
-        eventually(cloud, partial(cloud.ec2.deregister_image, ImageId=old["ImageId"]), "InvalidAMIID.NotFound")
+        unless_gone(cloud, old["ImageId"], partial(cloud.ec2.deregister_image, ImageId=old["ImageId"]))
         cloud.ledger.emit(Removed("image", old["ImageId"]))
     named = wait_until_available(cloud, {region: _register(cloud, ours, builder, tags)})[region]
     try:
@@ -122,18 +124,40 @@ def _register(cloud: Cloud, image: ImageTypeDef, builder: Builder, tags: DraftTa
         kept = {key: ebs[key] for key in wanted if ebs.get(key) is not None}
         rest = {key: value for key, value in one.items() if key != "Ebs"}
         mappings.append({**rest, **({"Ebs": kept} if kept else {})})
+    register = partial(
+        cloud.ec2.register_image,
+        Name=builder.ami_name,
+        BlockDeviceMappings=mappings,
+        TagSpecifications=tags.published(),
+        **{key: facts[key] for key in _KEPT if facts.get(key)},
+    )
+
+    def is_early(error: AmibakeError) -> bool:
+        """The name is not free yet, or EC2 does not know the snapshots."""
+        return error.code == "InvalidSnapshot.NotFound" or (error.code == _TAKEN and not error.lost)
+
+    what, deadline = f"the name {builder.ami_name!r} to be free", Deadline(CONSISTENCY)
     try:
-        return cloud.ec2.register_image(
-            Name=builder.ami_name,
-            BlockDeviceMappings=mappings,
-            TagSpecifications=tags.published(),
-            **{key: facts[key] for key in _KEPT if facts.get(key)},
-        )["ImageId"]
+        return patiently(cloud, what, register, again=is_early, deadline=deadline)["ImageId"]
     except AmibakeError as error:
-        named = find_taken(cloud, builder.ami_name, [cloud.region]).get(cloud.region) if error.lost else None
-        if named is None or tag_dict(named.get("Tags")).get(BUILD) != cloud.build:
+        ours = _lost(cloud, builder.ami_name) if error.lost else None
+        if ours is None:
             raise
-        return named["ImageId"]
+        return ours
+
+
+def _lost(cloud: Cloud, name: str) -> str | None:
+    """What a call has registered whose answer was lost, once EC2 shows it."""
+
+    def probe() -> str | Pending:
+        found = find_taken(cloud, name, [cloud.region]).get(cloud.region)
+        ours = found is not None and tag_dict(found.get("Tags")).get(BUILD) == cloud.build
+        return found["ImageId"] if found is not None and ours else Pending("none")
+
+    try:
+        return wait_for("a lost image to show", probe, deadline=Deadline(CONSISTENCY), emit=cloud.ledger.emit)
+    except WaitTimeout:
+        return None
 
 
 def delete_old_snapshots(cloud: Cloud, taken: Mapping[str, ImageTypeDef], image: Image) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import TypeVar
 
+from amibake import waiting
 from amibake.ec2.by_hand import removal
-from amibake.ec2.cloud import RELEASE, Cloud, missing
+from amibake.ec2.cloud import CONSISTENCY, RELEASE, Cloud, missing
 from amibake.errors import AmibakeError, WaitTimeout
 from amibake.image import EXPIRES
 from amibake.interrupts import check, held
@@ -17,8 +17,7 @@ from amibake.waiting import Deadline, Pending, wait_for
 
 T = TypeVar("T")
 
-CONSISTENCY = 30.0
-"""Seconds for which EC2 may not know yet what it has just made."""
+_TO_KNOW = "EC2 to know what it has just made"
 
 
 @contextmanager
@@ -59,6 +58,7 @@ def make(cloud: Cloud, kind: str, *, create: Callable[[], str], find: Callable[[
         with held(), cloud.ledger.making(kind, _where(cloud)):
             made.append(_create(cloud, kind, create, find))
             ids.extend(made)
+            cloud.made[made[0]] = waiting.clock.now()
             cloud.ledger.owns(kind, made[0], removal(cloud, kind, made[0]))
         cloud.ledger.created(kind, made[0])
     except AmibakeError as error:
@@ -86,7 +86,7 @@ def _create(cloud: Cloud, kind: str, create: Callable[[], str], find: Callable[[
     try:
         return create()
     except AmibakeError as error:
-        if not error.code.endswith(".Duplicate"):
+        if not error.code.endswith((".Duplicate", ".AlreadyExistsException")):
             raise
         ours: list[str] = []
         _find(cloud, kind, find, ours)
@@ -119,8 +119,7 @@ def eventually(cloud: Cloud, call: Callable[[], T], *codes: str, releasing: bool
     """Make a call about something that has just been made, again for as long as EC2 does not know it yet; `codes` are
     its words for that. A release has time for it even where the bake has none left."""
     deadline = Deadline(CONSISTENCY, within=None if releasing else cloud.deadline)
-    what = "EC2 to know what it has just made"
-    return patiently(cloud, what, call, again=lambda error: error.code in codes, deadline=deadline)
+    return patiently(cloud, _TO_KNOW, call, again=lambda error: error.code in codes, deadline=deadline)
 
 
 def patiently(
@@ -145,17 +144,54 @@ def patiently(
     return answer
 
 
-def until_removed(cloud: Cloud, what: str, remove: Callable[[], object], *busy: str) -> None:
-    """Call `remove` until EC2 lets it, for as long as it says one of `busy`. That it is gone already is as good."""
-    wait_for(what, partial(_try_to_remove, remove, busy), deadline=Deadline(RELEASE), emit=cloud.ledger.emit)
+def unless_gone(cloud: Cloud, name: str, call: Callable[[], object]) -> None:
+    """Call what removes something. That it is gone is as good; what was made only just may not be known *yet*, unless a
+    first try, of which the answer was lost, has removed it."""
 
+    def is_not_known_yet(error: AmibakeError) -> bool:
+        return missing(error) and not error.code.endswith(".Unavailable") and not error.lost and cloud.is_fresh(name)
 
-def _try_to_remove(remove: Callable[[], object], busy: Collection[str]) -> Pending | None:
     try:
-        remove()
+        patiently(cloud, _TO_KNOW, call, again=is_not_known_yet, deadline=Deadline(RELEASE))
     except AmibakeError as error:
-        if error.code in busy:
-            return Pending(error.code)
         if not missing(error):
             raise
-    return None
+
+
+def remove(
+    cloud: Cloud,
+    kind: str,
+    name: str,
+    call: Callable[[], object],
+    *,
+    busy: Collection[str] = (),
+    held_by: Collection[str] = (),
+) -> bool:
+    """Remove something, and answer with whether it is gone; what is not is a leftover.
+
+    Args:
+        call: What removes it.
+        busy: EC2's words for that it is still in use: the call is made again, for five minutes.
+        held_by: The kinds of what it is in use by. When one of those could not be removed, nothing is waited for.
+    """
+    gone = list[bool]()
+
+    def attempt() -> None:
+        wait_for(f"{kind} {name} to go", probe, deadline=Deadline(RELEASE), emit=cloud.ledger.emit)
+        gone.append(True)
+
+    def probe() -> Pending | None:
+        try:
+            unless_gone(cloud, name, call)
+        except AmibakeError as error:
+            if error.code in busy and cloud.stuck.isdisjoint(held_by):
+                return Pending(error.code)
+            raise
+        return None
+
+    try:
+        cloud.ledger.release(kind, name, attempt, removal(cloud, kind, name))
+    finally:
+        if not gone:
+            cloud.stuck.add(kind)
+    return bool(gone)

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
+from amibake import waiting
 from amibake.builder import Builder
 from amibake.builder.spot import AUTO
 from amibake.ec2.by_hand import removal
@@ -22,7 +23,7 @@ from amibake.ec2.request import (
     template_network,
     volume_tags,
 )
-from amibake.ec2.resource import eventually, resource, until_removed
+from amibake.ec2.resource import eventually, remove, resource
 from amibake.errors import AmibakeError, NotAuthorized
 
 _FLEET = "aws:ec2:fleet-id"
@@ -52,19 +53,12 @@ def launch_template(cloud: Cloud, builder: Builder, data: Request) -> AbstractCo
     tags = tag_list({**cloud.tags, **builder.spot_tags})
 
     def create() -> str:
-        try:
-            made = cloud.ec2.create_launch_template(
-                LaunchTemplateName=name,
-                LaunchTemplateData=data,  # type: ignore[arg-type]  # built from the options, not from literals
-                ClientToken=cloud.build,
-                TagSpecifications=[{"ResourceType": "launch-template", "Tags": tags}],
-            )["LaunchTemplate"]
-        except AmibakeError as error:
-            ours = find() if error.code.endswith(".AlreadyExistsException") else []
-            if not ours:
-                raise
-            return ours[0]
-        return made["LaunchTemplateId"]
+        return cloud.ec2.create_launch_template(
+            LaunchTemplateName=name,
+            LaunchTemplateData=data,  # type: ignore[arg-type]  # built from the options, not from literals
+            ClientToken=cloud.build,
+            TagSpecifications=[{"ResourceType": "launch-template", "Tags": tags}],
+        )["LaunchTemplate"]["LaunchTemplateId"]
 
     def find() -> list[str]:
         found = cloud.ec2.describe_launch_templates(Filters=cloud.of_this_build())["LaunchTemplates"]
@@ -72,9 +66,7 @@ def launch_template(cloud: Cloud, builder: Builder, data: Request) -> AbstractCo
 
     def release(template_id: str) -> None:
         delete = partial(cloud.ec2.delete_launch_template, LaunchTemplateId=template_id)
-        remove = partial(until_removed, cloud, f"launch template {template_id} to go", delete)
-        by_hand = cloud.command("delete-launch-template", "--launch-template-id", template_id)
-        cloud.ledger.release("launch template", template_id, remove, by_hand)
+        remove(cloud, "launch template", template_id, delete)
 
     return resource(cloud, "launch template", create=create, find=find, release=release)
 
@@ -85,19 +77,24 @@ def fleets(cloud: Cloud) -> Iterator[list[str]]:
     gone or there were none."""
     made: list[str] = []
 
-    def delete(fleet_id: str) -> None:
-        answer = cloud.ec2.delete_fleets(FleetIds=[fleet_id], TerminateInstances=True)
-        for one in answer.get("UnsuccessfulFleetDeletions", ()):
-            error = one.get("Error", {})
-            if error.get("Code") != "fleetIdDoesNotExist":
-                raise AmibakeError(f"DeleteFleets: EC2 says {error.get('Code')}: {error.get('Message')}")
-
     try:
         yield made
     finally:
         for fleet_id in made or _fleets_of_instances(cloud):
-            by_hand = cloud.command("delete-fleets", "--terminate-instances", "--fleet-ids", fleet_id)
-            cloud.ledger.release("fleet", fleet_id, partial(delete, fleet_id), by_hand)
+            busy = ("unexpectedError",)
+            remove(cloud, "fleet", fleet_id, partial(delete_fleets, cloud, [fleet_id]), busy=busy)
+
+
+def delete_fleets(cloud: Cloud, fleet_ids: Sequence[str]) -> None:
+    """Delete fleets, and terminate their instances with them: that takes no permission for TerminateInstances."""
+    answer = cloud.ec2.delete_fleets(FleetIds=fleet_ids, TerminateInstances=True)
+    for one in answer.get("UnsuccessfulFleetDeletions", ()):
+        code = one.get("Error", {}).get("Code", "")
+        if code == "fleetNotInDeletableState":  # it is being deleted already
+            continue
+        error = AmibakeError(f"DeleteFleets: EC2 says {code}: {one.get('Error', {}).get('Message')}")
+        error.code = "InvalidFleetId.NotFound" if code == "fleetIdDoesNotExist" else code
+        raise error
 
 
 def _fleets_of_instances(cloud: Cloud) -> list[str]:
@@ -126,6 +123,7 @@ def request_spot(
         token = f"{cloud.build}-{next(numbers)}"
         answer = cloud.ec2.create_fleet(**request, ClientToken=token)
         made.append(answer["FleetId"])
+        cloud.made[answer["FleetId"]] = waiting.clock.now()
         cloud.ledger.owns("fleet", answer["FleetId"], removal(cloud, "fleet", answer["FleetId"]))
         ids = [one for instance in answer.get("Instances", ()) for one in instance.get("InstanceIds", ())]
         if not ids:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from functools import partial
 
-from amibake.ec2.by_hand import removal
 from amibake.ec2.cloud import Cloud
 from amibake.ec2.instance import Machine
-from amibake.ec2.resource import until_removed
+from amibake.ec2.resource import eventually, remove
 from amibake.errors import AmibakeError
 from amibake.image import EXPIRES
 
@@ -47,7 +46,8 @@ def _keep(cloud: Cloud, volume_id: str, device: str) -> None:
     named = f"{volume_id} ({device})" if device else volume_id
     text = f"volume {named} is kept: launch_block_device_mappings says delete_on_termination=False"
     try:
-        cloud.ec2.delete_tags(Resources=[volume_id], Tags=[{"Key": EXPIRES}])  # it is not temporary any more
+        untag = partial(cloud.ec2.delete_tags, Resources=[volume_id], Tags=[{"Key": EXPIRES}])
+        eventually(cloud, untag, "InvalidVolume.NotFound", releasing=True)  # it is not temporary any more
     except AmibakeError as error:
         text += f"; its tag {EXPIRES} could not be removed ({error.message})"
     cloud.ledger.warn(text)
@@ -55,5 +55,4 @@ def _keep(cloud: Cloud, volume_id: str, device: str) -> None:
 
 def _remove(cloud: Cloud, volume_id: str) -> None:
     delete = partial(cloud.ec2.delete_volume, VolumeId=volume_id)
-    remove = partial(until_removed, cloud, f"volume {volume_id} to be free", delete, "VolumeInUse")
-    cloud.ledger.release("volume", volume_id, remove, removal(cloud, "volume", volume_id))
+    remove(cloud, "volume", volume_id, delete, busy=("VolumeInUse",), held_by=("instance",))

@@ -123,12 +123,14 @@ def test_whatever_is_no_want_of_room_ends_the_tries(
     kind: type[AmibakeError],
     said: str,
 ) -> None:
-    asked = answers(cloud, monkeypatch, "run_instances", FULL, refusal)
+    asked = answers(cloud, monkeypatch, "run_instances", FULL, *[refusal] * 9)
     options = builder(ssh_agent_auth=True, ssh_keypair_name="x")
     with pytest.raises(kind) as caught, launched(cloud, options, source, two):
         raise AssertionError("not reached")
     assert said in str(caught.value)
-    assert len(asked) == 2
+    assert {one["SubnetId"] for one in asked} == {*two.subnet_ids}
+    assert len({one["ClientToken"] for one in asked}) == 2
+    assert len(asked) == (9 if said == "InternalError" else 2)  # which is repeated, but nowhere else
 
 
 def test_where_an_answer_was_lost_nothing_else_is_tried_and_the_instance_is_terminated(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.exceptions import NoCredentialsError
 
-from amibake import errors
+from amibake import errors, waiting
 from amibake.builder.access import Access
 from amibake.ec2.clients import clients
 from amibake.ec2.cloud import Cloud
 from amibake.ec2.refusals import Translating
 from amibake.strict import StrictEC2
+from amibake.testing.clock import FakeClock
 
 Refuse = Callable[..., list[dict[str, Any]]]
 
@@ -59,7 +61,7 @@ def test_where_sts_does_not_decode_it_the_hint_names_the_permission(
     cloud: Cloud, refuse: Refuse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def decode(_: str) -> str:
-        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DecodeAuthorizationMessage")
+        raise errors.NotAuthorized("DecodeAuthorizationMessage: STS says AccessDenied: no")
 
     monkeypatch.setattr(cloud.ec2, "_decode", decode)
     refuse("run_instances", "UnauthorizedOperation", "Encoded authorization failure message: x9")
@@ -73,6 +75,36 @@ def test_a_missing_permission_is_named(cloud: Cloud, refuse: Refuse) -> None:
     with pytest.raises(errors.NotAuthorized) as caught:
         cloud.ec2.import_key_pair(KeyName="x", PublicKeyMaterial=b"")
     assert "ec2:ImportKeyPair" in caught.value.hint
+
+
+DENIED = {"allowed": False, "context": {"action": "iam:PassRole", "resource": "arn:aws:iam::1:role/web"}}
+
+
+@pytest.mark.parametrize(
+    ("explicit", "said"),
+    [
+        (False, "not authorized to perform: iam:PassRole on resource: arn:aws:iam::1:role/web"),
+        (True, "an explicit deny forbids to perform: iam:PassRole on resource: arn:aws:iam::1:role/web"),
+    ],
+)
+def test_the_action_that_is_missing_is_read_from_what_was_decoded(
+    cloud: Cloud, refuse: Refuse, monkeypatch: pytest.MonkeyPatch, explicit: bool, said: str
+) -> None:
+    refuse("run_instances", "UnauthorizedOperation", "No. Encoded authorization failure message: x9")
+    monkeypatch.setattr(cloud.ec2, "_decode", lambda _: json.dumps({**DENIED, "explicitDeny": explicit}))
+    with pytest.raises(errors.NotAuthorized, match=f"UnauthorizedOperation: No. {said}") as caught:
+        cloud.ec2.run_instances(MinCount=1, MaxCount=1)
+    assert caught.value.hint == "The call needs the permission iam:PassRole."
+
+
+def test_where_nobody_says_which_permission_all_that_the_call_takes_are_named(cloud: Cloud, refuse: Refuse) -> None:
+    refuse("run_instances", "UnauthorizedOperation", "You are not authorized to perform this operation.")
+    with pytest.raises(errors.NotAuthorized) as caught:
+        cloud.ec2.run_instances(
+            MinCount=1, MaxCount=1, TagSpecifications=cloud.specification("instance"), IamInstanceProfile={"Name": "w"}
+        )
+    needed = "ec2:RunInstances (and ec2:CreateTags for its tags, iam:PassRole for its instance profile)"
+    assert caught.value.hint == f"The call needs the permission {needed}."
 
 
 def test_expired_credentials_are_no_question_of_permission(cloud: Cloud, refuse: Refuse) -> None:
@@ -94,11 +126,10 @@ def test_no_credentials_is_said_with_what_to_do() -> None:
 
 def test_an_endpoint_that_does_not_answer_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # the discard port: nobody listens
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr(waiting, "clock", FakeClock())
     session = boto3.Session("test", "test", region_name="eu-west-1")
     made, region = clients(session, Access(), build="b")
     assert region == "eu-west-1"
-    monkeypatch.setattr("botocore.retries.standard.time.sleep", lambda _: None)
     with pytest.raises(errors.AmibakeError, match=r"DescribeImages could not be called: .*127\.0\.0\.1:9"):
         made.ec2(region).describe_images()
 
