@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from amibake.events import Event
 from amibake.secret import Secret
+
+WhenLost = Literal["start", "repeat", "raise"]
+"""What is done when the connection is lost, apart from raising ConnectionLost: see `Host.run`."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,11 @@ class Completed:
 
 class Host(Protocol):
     """A machine that we have a shell on. All of it raises ConnectionLost when the connection ends early, and
-    WaitTimeout when the bake's or the call's own time is up."""
+    WaitTimeout when the bake's or the call's own time is up.
+
+    Where it is safe, a connection that was lost is made anew, and what was under way is done again from its beginning:
+    uploads, downloads, and commands that had not begun. That is done up to three times for each call, and a `Warned`
+    tells of it. When there is no getting in again, SSHTimeout, AuthenticationFailed or HostKeyChanged is raised."""
 
     @property
     def data(self) -> Mapping[str, str]:
@@ -48,6 +55,7 @@ class Host(Protocol):
         capture: bool = False,
         name: str | None = None,
         sudo: bool = False,
+        when_lost: WhenLost = "start",
     ) -> Completed:
         """Run a command in the login shell. With `capture` its whole output comes back and no events are emitted;
         without, every line is an `Output` event as it comes. A status other than 0 is an answer, not an exception.
@@ -59,6 +67,10 @@ class Host(Protocol):
 
         It ends when the command does: what children in the background print afterwards is not waited for. When its
         time is up, all that it has started is killed before WaitTimeout is raised.
+
+        When the connection is lost, a command that had certainly not begun is begun over a new one. One that may have
+        begun is repeated only with when_lost="repeat": for questions, and what else does no harm when it is done
+        twice. With "raise" no connection is made anew.
         """
 
     def put(

@@ -30,6 +30,6 @@ as_root sh -euc '
         if [ -n "$kept" ]; then printf "%s\n" "$kept" > "$keys"; else : > "$keys"; fi
     }
     for home in "$(getent passwd "$user" | cut -d: -f6)" "$(getent passwd root | cut -d: -f6)"; do forget "$home"; done
-    rm -rf /tmp/amibake-*.sh /tmp/.amibake-*
+    rm -rf /tmp/amibake-* /tmp/.amibake-*
 ' seal "$key" "$(id -un)"
 sync

@@ -107,7 +107,7 @@ def _out_of_reach(host: Host) -> str:
     if host.remaining() <= 0:
         return "the bake's time is up"
     try:
-        host.run("true", capture=True, timeout=_ANSWERS_WITHIN, name="whether the builder answers")
+        host.run("true", capture=True, timeout=_ANSWERS_WITHIN, name="whether the builder answers", when_lost="raise")
     except (ConnectionLost, WaitTimeout):
         try:
             host.reconnect(timeout=_ANSWERS_WITHIN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -115,19 +116,20 @@ def test_the_question_for_the_directory_is_asked_again_too(host: SSHHost, machin
     assert below(machine.upload("/tmp/mailtube/mailtube")) == below(tube)
 
 
-def test_an_upload_is_tried_three_times(host: SSHHost, machine: LoopbackMachine, tube: Path) -> None:
-    real, lost = host.put, 0
-
-    def put(*arguments: Any, **options: Any) -> None:
-        nonlocal lost
-        lost += 1
-        machine.behaviour.drop_after = 1
-        real(*arguments, **options)
-
-    host.put = put  # type: ignore[method-assign]
-    with pytest.raises(ConnectionLost):
+def test_an_upload_is_tried_four_times(
+    host: SSHHost, machine: LoopbackMachine, tube: Path, events: list[Event]
+) -> None:
+    machine.behaviour.drop_after, machine.behaviour.drop_times = 1000, 4
+    with pytest.raises(ConnectionLost) as caught:
         done(host, File(tube, "/tmp/x"))
-    assert (lost, machine.logins) == (3, 3)
+    assert "lost 4 times" in caught.value.hint
+    assert machine.logins == 4
+    told = [event.message for event in events if isinstance(event, Warned)]
+    assert [re.sub(r".* (\(.*\))$", r"\1", message) for message in told] == ["(1 of 3)", "(2 of 3)", "(3 of 3)"]
+    assert all(message.startswith(f"upload {tube} to /tmp/x: the SSH connection was lost") for message in told)
+    machine.behaviour.drop_after, machine.behaviour.drop_times = 1000, 3
+    done(host, File(tube, "/tmp/x"))
+    assert below(machine.upload("/tmp/x")) == below(tube)
 
 
 @pytest.mark.parametrize("cut_at", [None, 100_000])
@@ -358,7 +360,7 @@ def test_a_script_that_can_not_be_sent_is_named(host: SSHHost, machine: Loopback
     script = tmp_path / "primal"
     script.write_text("true")
     (machine.home / "file").write_text("")
-    with pytest.raises(UploadFailed, match=rf"^{script}: the content can't be uploaded to file/amibake-\w+\.sh on "):
+    with pytest.raises(UploadFailed, match=rf"^{script}: file/amibake-\w+ can't be made on the builder: mkdir: "):
         done(host, Shell(script=script, remote_folder="file"))
 
 
@@ -391,12 +393,14 @@ def test_a_lost_connection_is_no_success_of_a_script(host: SSHHost, machine: Loo
 def test_a_script_that_can_not_be_removed_is_a_warning(
     host: SSHHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, events: list[Event]
 ) -> None:
-    (tmp_path / "rm").write_text("#!/bin/sh\ncase $* in *.sh) echo no way >&2; exit 1;; esac\n")
+    (tmp_path / "rm").write_text(
+        "#!/bin/sh\ncase $* in *s/amibake-*/*) ;; *s/amibake-*) echo no way >&2; exit 1;; esac\n"
+    )
     (tmp_path / "rm").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     done(host, Shell(inline=["true"], remote_folder="s"))
     [warning] = [event.message for event in events if isinstance(event, Warned)]
-    assert warning.endswith(".sh could not be removed: no way")
+    assert re.fullmatch("s/amibake-[0-9a-f]{16} could not be removed: no way", warning)
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ def test_a_content_shows_nowhere(host: SSHHost, machine: LoopbackMachine, conten
         done(host, File(content=content, destination="/srv"))
     with pytest.raises(InvalidOption) as refused:
         File("source", content=content, destination="", mode=-1, exclude=["x"], direction="download").check()
-    machine.behaviour.drop_after = 1
+    machine.behaviour.drop_after, machine.behaviour.drop_times = 1, 4
     host_put = host.put
     with pytest.raises(ConnectionLost) as lost:
         host_put(b"s3cr3t", "/srv/x")

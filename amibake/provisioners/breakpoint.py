@@ -96,7 +96,13 @@ def _wait_for_enter(terminal: int, host: Host, deadline: waiting.Deadline) -> No
 def _look_at(host: Host) -> None:
     """Notice a builder that has died. One that somebody has rebooted by hand has not."""
     try:
-        host.run("true", capture=True, timeout=_ANSWERS_WITHIN, name="whether the builder is still there")
+        host.run(
+            "true",
+            capture=True,
+            timeout=_ANSWERS_WITHIN,
+            name="whether the builder is still there",
+            when_lost="raise",
+        )
     except (ConnectionLost, WaitTimeout):
         host.reconnect()
 

@@ -64,7 +64,7 @@ class WaitForCloudInit(Step):
         """
         # Not by a program of amibake's own, which a machine of a test would run: it has no first boot of its own.
         command = f"exec {shlex.join(['sh', '-c', _WAIT, 'wait-for-cloud-init', _FINISHED, _LOG])}"
-        done = host.run(command, capture=True, timeout=self.limit, name="cloud-init")
+        done = host.run(command, capture=True, timeout=self.limit, name="cloud-init", when_lost="repeat")
         lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
         if done.status == _RECOVERABLE:
             host.emit(Warned(f"cloud-init is done, but not without errors: {'; '.join(lines)}"))

@@ -10,8 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
-from amibake import waiting
-from amibake.errors import ConnectionLost, InvalidOption, UploadFailed
+from amibake.errors import InvalidOption, UploadFailed
 from amibake.host import Host
 from amibake.provisioners.common import Step
 from amibake.provisioners.paths import (
@@ -26,9 +25,6 @@ from amibake.provisioners.paths import (
 )
 from amibake.remote import program, relative_to_login, shown
 from amibake.secret import Secret, revealed
-
-_TRIES = 3
-"""How often a transfer is tried when the connection is lost meanwhile."""
 
 _IS_DIRECTORY = '[ -d "$1" ]'
 
@@ -99,25 +95,25 @@ class File(Step):
 
         Raises:
             UploadFailed: something can't be read on one side or written on the other, or is not the same on both.
-            ConnectionLost: the connection was lost three times.
+            ConnectionLost: the connection was lost four times.
+            SSHTimeout, AuthenticationFailed, HostKeyChanged: it was lost, and can't be made anew.
         """
-        again = partial(waiting.again, after=ConnectionLost, times=_TRIES, first=host.reconnect)
         destination = self._destination()
         if self.direction == "download":
             for source in self._sources():
-                again(partial(host.get, source, destination, sudo=self.sudo))
+                host.get(source, destination, sudo=self.sudo)
             return
         put = partial(host.put, mode=self.mode, owner=self.owner, group=self.group, sudo=self.sudo)
         if isinstance(self.content, Secret):
             host.conceal([self.content])
         if self.content is not None:
-            again(partial(put, _bytes(self.content), destination))
+            put(_bytes(self.content), destination)
         for source in self._sources():
             # a source that is generated only between two tries is decided anew
             upload = (*(host.data.get(what, "") for what in ("ID", "Host", "Port")), source, Path(source).is_dir())
-            target = self._decided.get(upload) or again(partial(self._target, host, source, destination))
+            target = self._decided.get(upload) or self._target(host, source, destination)
             self._decided[upload] = target
-            again(partial(put, Path(source), target, exclude=self.exclude))
+            put(Path(source), target, exclude=self.exclude)
             self._decided.pop(upload, None)
 
     @cached_property
@@ -240,4 +236,4 @@ def _mistakes_of_content(content: object) -> Iterator[str]:
 
 def _is_directory(host: Host, path: str, *, sudo: bool) -> bool:
     question = program("is-directory", _IS_DIRECTORY, relative_to_login(path), sudo=sudo)
-    return host.run(question, capture=True, name=f"is {shown(path)} a directory").status == 0
+    return host.run(question, capture=True, name=f"is {shown(path)} a directory", when_lost="repeat").status == 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from amibake import waiting
 from amibake.errors import AuthenticationFailed, ConnectionLost, InvalidOption, ScriptFailed, SSHTimeout, WaitTimeout
-from amibake.host import Completed, Host
+from amibake.host import Completed, Host, WhenLost
 from amibake.provisioners.common import Step, is_text, mistakes_of_switch
 from amibake.remote import program
 from amibake.waiting import Deadline, Pending
@@ -117,7 +117,7 @@ class _Watch:
         self._lost = False
         self._seen = "nothing"
         self._before = ""
-        self._before, _ = self._ask()
+        self._before, _ = self._ask("repeat")
         self._began = waiting.clock.now()
 
     def look(self) -> str | Pending:
@@ -126,7 +126,7 @@ class _Watch:
             if self._lost:
                 self._host.reconnect(timeout=min(_ATTEMPT, self._deadline.remaining()))
                 self._lost = False
-            boot_id, said = self._ask()
+            boot_id, said = self._ask("raise")
         except (ConnectionLost, SSHTimeout, AuthenticationFailed, WaitTimeout) as error:
             # At the end the time is up for whatever is asked, which tells nothing of the machine.
             if self._deadline.remaining() > 0:
@@ -147,10 +147,10 @@ class _Watch:
             status = int(said[-1].removeprefix("exit status "))
             raise ScriptFailed("the command that reboots has failed", status=status, tail=tuple(said[:-1]))
 
-    def _ask(self) -> tuple[str, list[str]]:
+    def _ask(self, when_lost: WhenLost) -> tuple[str, list[str]]:
         """The boot id, and the last lines that the command has printed."""
         question = program("boot-id", _LOOK_AT, BOOT_ID, self._log, self._before)
-        seen = self._host.run(question, capture=True, timeout=_LOOK, name="the boot id")
+        seen = self._host.run(question, capture=True, timeout=_LOOK, name="the boot id", when_lost=when_lost)
         if seen.status != 0:
             raise ScriptFailed("the builder's boot id can't be read", status=seen.status, tail=seen.tail)
         boot_id, *said = seen.stdout.split("\n")

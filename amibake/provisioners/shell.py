@@ -31,7 +31,18 @@ from amibake.secret import Secret
 from amibake.waiting import Deadline, Pending
 
 _REMOVE = 'rm -f "$1"'
-_FOLDER = "/tmp"  # noqa: S108 - Packer's default; the name in it is random and the mode 0700
+_REMOVE_ALL = 'rm -rf "$1"'
+_FOLDER = "/tmp"  # noqa: S108 - Packer's default; a script gets a directory of its own in it, with mode 0700
+_NAME = "script.sh"
+
+# Made by mkdir itself with its mode, and never by -p, which would take what somebody else has put there. A directory of
+# ours is there already when only the answer was lost: nobody else can have known its name and own it as we do.
+_MAKE_PRIVATE = """
+case $1 in */*) mkdir -p "${1%/*}" || exit ;; esac
+mkdir -m 700 "$1" 2>/dev/null && exit
+if [ -d "$1" ] && [ ! -L "$1" ] && [ -O "$1" ]; then exit; fi
+mkdir -m 700 "$1"
+"""
 _INLINE = "/bin/sh -e"
 
 
@@ -42,9 +53,9 @@ _LOOK = 5.0
 
 @runtime_checkable
 class _Discarding(Protocol):
-    """A host that can remove a file even when the time is up or the connection is lost."""
+    """A host that can remove a file, or a directory, even when the time is up or the connection is lost."""
 
-    def discard(self, path: str) -> None:
+    def discard(self, path: str, *, directory: bool = False) -> None:
         """Remove it now, or once there is a connection again."""
 
 
@@ -52,10 +63,10 @@ class _Discarding(Protocol):
 class Shell(Step):
     """Run scripts on the builder; give exactly one of `inline`, `script` and `scripts`.
 
-    Each is sent to `remote_folder` under a random name that only its owner can read, run, and removed once it has
-    ended, whatever its status. Its output arrives line by line as `Output` events. Its standard input is empty. It has
-    ended when its process has: children that it leaves in the background go on. When its time is up it is killed
-    with everything that it has started.
+    Each is sent to a directory of its own in `remote_folder`, with a random name, which only its owner can look into;
+    it is run, and both are removed once it has ended, whatever its status. Its output arrives line by line as `Output`
+    events. Its standard input is empty. It has ended when its process has: children that it leaves in the background go
+    on. When its time is up it is killed with everything that it has started.
 
     The interpreter that its `#!` line names is called with the script, which so needs no permission to be executed:
     `remote_folder` may be mounted noexec. A script without a `#!` line is run by the login shell.
@@ -75,7 +86,7 @@ class Shell(Step):
         execute_command: Another way to run a script: a command with Packer's `{{.Path}}` for where it is. `{{.Vars}}`
             is replaced by nothing: the variables are exported already, so as root it is "sudo -E {{.Path}}".
         remote_folder: Where scripts are put.
-        remote_file: The name that they have there [a random one].
+        remote_file: The name that they have there, without a directory of their own.
         remote_path: In place of both.
         skip_clean: Leave them there, in the image too; but /tmp/amibake-* goes in any case.
         binary: Send them as they are, where otherwise CRLF line ends become LF and a byte order mark goes.
@@ -160,38 +171,50 @@ class Shell(Step):
         return self.scripts or ([self.script] if self.script is not None else [])
 
     def _run(self, host: Host, script: Script) -> None:
-        name = self.remote_file or f"amibake-{secrets.token_hex(6)}.sh"
-        path = self.remote_path or posixpath.join(self.remote_folder, name)
+        place = self._place()
         try:
-            done = self._start(host, script, path)
+            done = self._start(host, script, place)
         except (ConnectionLost, ScriptFailed, WaitTimeout):
             # it may be tried again or done without, and then the script is not to be in the image
             if not self.skip_clean and isinstance(host, _Discarding):
-                host.discard(path)
+                host.discard(place.removed, directory=bool(place.private))
             raise
         if done is None:
             host.limited(self._retried).reconnect()
         if not self.skip_clean:
-            self._remove(host, path)
+            self._remove(host, place)
         if done is not None and done.status not in self.valid_exit_codes:
             raise _failure(script.name, done)
 
-    def _start(self, host: Host, script: Script, path: str) -> Completed | None:
+    def _place(self) -> _Place:
+        if self.remote_path or self.remote_file:
+            return _Place(self.remote_path or posixpath.join(self.remote_folder, self.remote_file or ""))
+        private = posixpath.join(self.remote_folder, f"amibake-{secrets.token_hex(8)}")
+        return _Place(posixpath.join(private, _NAME), private)
+
+    def _start(self, host: Host, script: Script, place: _Place) -> Completed | None:
         """Send and run it, again while that has not begun; None when the connection was lost meanwhile, as it may."""
         deadline = Deadline(self._retried)
+        lost = ""
 
         def attempt() -> Completed:
-            _send(host, script, path)
-            command = script.command(path, self.execute_command)
-            return host.run(command, environment=self._environment(host), name=script.name, sudo=self.sudo)
+            _send(host, script, place)
+            command = script.command(place.path, self.execute_command)
+            environment = self._environment(host)
+            # sent again too, since where it is may not outlast a reboot
+            return host.run(command, environment=environment, name=script.name, sudo=self.sudo, when_lost="raise")
+
+        def not_begun(error: BaseException) -> bool:
+            nonlocal lost
+            lost = error.message if isinstance(error, ConnectionLost) and not error.started else ""
+            return bool(lost)
+
+        def mend() -> None:
+            host.emit(Warned(f"{lost}; connecting anew to start it"))
+            host.limited(deadline.remaining()).reconnect()
 
         try:
-            done = waiting.again(
-                attempt,
-                after=lambda error: isinstance(error, ConnectionLost) and not error.started,
-                within=deadline,
-                first=lambda: host.limited(deadline.remaining()).reconnect(),
-            )
+            done = waiting.again(attempt, after=not_begun, within=deadline, first=mend)
         except ConnectionLost as error:
             if self.expect_disconnect and error.started:
                 return None
@@ -199,17 +222,13 @@ class Shell(Step):
         # a machine that goes down ends what runs on it before it ends the connection
         return None if self.expect_disconnect and done.signal in {"TERM", "HUP"} and _goes_down(host) else done
 
-    def _remove(self, host: Host, path: str) -> None:
-        removal = program("remove", _REMOVE, relative_to_login(path))
-        deadline = Deadline(self._retried)
-        removed = waiting.again(
-            lambda: host.run(removal, capture=True, name=f"remove {shown(path)}"),
-            after=lambda error: isinstance(error, ConnectionLost) and self.expect_disconnect,
-            within=deadline,
-            first=lambda: host.limited(deadline.remaining()).reconnect(),
-        )
+    def _remove(self, host: Host, place: _Place) -> None:
+        removal = program("remove", _REMOVE_ALL if place.private else _REMOVE, relative_to_login(place.removed))
+        # the machine may still be going down
+        bounded = host.limited(self._retried) if self.expect_disconnect else host
+        removed = bounded.run(removal, capture=True, name=f"remove {shown(place.removed)}", when_lost="repeat")
         if removed.status != 0:
-            host.emit(Warned(f"{shown(path)} could not be removed: {removed.stderr.strip()}"))
+            host.emit(Warned(f"{shown(place.removed)} could not be removed: {removed.stderr.strip()}"))
 
     @property
     def _retried(self) -> float:
@@ -258,9 +277,28 @@ class Shell(Step):
             yield "remote_path: give either this or remote_folder and remote_file"
 
 
-def _send(host: Host, script: Script, path: str) -> None:
+@dataclass(frozen=True)
+class _Place:
+    """Where a script is on the builder, and the directory there that is its own, if it has one."""
+
+    path: str
+    private: str = ""
+
+    @property
+    def removed(self) -> str:
+        """What goes when the script has ended."""
+        return self.private or self.path
+
+
+def _send(host: Host, script: Script, place: _Place) -> None:
     try:
-        File(content=script.data, destination=path, mode=0o700).provision(host)
+        if place.private:
+            make = program("private", _MAKE_PRIVATE, relative_to_login(place.private))
+            made = host.run(make, capture=True, name=f"make {shown(place.private)}", when_lost="repeat")
+            if made.status != 0:
+                said = made.stderr.strip() or f"exit status {made.status}"
+                raise UploadFailed(f"{shown(place.private)} can't be made on the builder: {said}")
+        File(content=script.data, destination=place.path, mode=0o700).provision(host)
     except (ConnectionLost, UploadFailed, WaitTimeout) as error:
         error.message = f"{script.name}: {error.message}"
         if isinstance(error, ConnectionLost):
@@ -273,7 +311,8 @@ def _goes_down(host: Host) -> bool:
 
     def look() -> bool | Pending:
         try:
-            host.run(program("alive", ":"), capture=True, timeout=_LOOK, name="whether the builder goes down")
+            asked = "whether the builder goes down"
+            host.run(program("alive", ":"), capture=True, timeout=_LOOK, name=asked, when_lost="raise")
         except ConnectionLost:
             return True
         return Pending("the builder is there")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -33,6 +34,8 @@ GRACE = 1.0
 _TICK = 0.1
 _CHUNK = 1 << 16
 _OPEN = 30.0
+_HURRY = 0.1
+"""Seconds for closing a channel in a hurry."""
 
 
 @dataclass(frozen=True)
@@ -127,13 +130,30 @@ class Running:
             ) from self._trouble
         return Ended(self._channel.exit_status, signal)
 
-    def close(self) -> None:
-        """Close the channel, which ends whatever still waits on it, and see the threads off."""
+    def close(self, *, hurry: bool = False) -> None:
+        """Close the channel, which ends whatever still waits on it, and see the threads off.
+
+        To close it is to send something, for which a peer that takes nothing any more has to be found dead first. In a
+        `hurry` that is not waited for: the whole connection is ended.
+        """
         self._closing.set()
-        with contextlib.suppress(*FOREIGN):
-            self._channel.close()
+        if hurry:
+            closing = threading.Thread(target=self._close_channel, name="amibake-ssh-close", daemon=True)
+            closing.start()
+            self._threads.append(closing)
+            until = time.monotonic() + _HURRY
+            for thread in self._threads:
+                thread.join(max(0.0, until - time.monotonic()))
+            if any(thread.is_alive() for thread in self._threads):
+                self._transport.end(abort=True)
+        else:
+            self._close_channel()
         for thread in self._threads:
             thread.join()
+
+    def _close_channel(self) -> None:
+        with contextlib.suppress(*FOREIGN):
+            self._channel.close()
 
     def _write(self, data: memoryview) -> None:
         self._channel.sendall(data)  # type: ignore[arg-type] # the stubs know only bytes

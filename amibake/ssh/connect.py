@@ -167,7 +167,7 @@ def connect(
 def _refuse_signpost(host: SSHHost, address: str) -> None:
     """Many images let root in only to be told whose account to use, whatever the command."""
     try:
-        answer = host.run("true", capture=True)
+        answer = host.run("true", capture=True, when_lost="repeat")
     except BaseException:
         host.close()
         raise

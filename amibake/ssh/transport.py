@@ -46,9 +46,12 @@ class ClientTransport(paramiko.Transport):
             )
             self._keeper.start()
 
-    def end(self) -> None:
-        """Close, and leave neither thread nor socket, in whatever state this is."""
+    def end(self, *, abort: bool = False) -> None:
+        """Close, and leave neither thread nor socket, in whatever state this is. With `abort` nothing of what has been
+        sent is to arrive any more: the kernel would go on trying after us, beside the connection that replaces this."""
         self._over.set()
+        if abort:
+            self._wire.abort()
         self.sock.shutdown(socket.SHUT_RDWR)  # wakes the thread, which else looks up ten times a second only
         self.close()
         self.sock.close()

@@ -64,10 +64,12 @@ class Rights:
 
 @dataclass(frozen=True)
 class Upload:
-    """A remote command and its input. `stale` is what may be left on the far side when it does not end well."""
+    """A remote command and its input. `token` is in the command line of its process there, and `stale` is what may be
+    left on the far side when it does not end well."""
 
     command: str
     feed: Feed
+    token: str
     stale: tuple[str, ...]
 
 
@@ -101,7 +103,7 @@ def plan(
             kind, tree = "file", _Tree([root], destination)
     bits = f"{mode if rights.mode is None else rights.mode:o}"
     words = (where, kind, token, bits, *rights.words(), *stale)
-    return Upload(program("put", text("put.sh"), *words, sudo=rights.as_root), tree.feed, tuple(beside))
+    return Upload(program("put", text("put.sh"), *words, sudo=rights.as_root), tree.feed, token, tuple(beside))
 
 
 class _Tree:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import math
 import socket
+import struct
 import time
 from contextlib import suppress
 
 import paramiko
 
 from amibake import interrupts
+
+_AT_ONCE = struct.pack("ii", 1, 0)
 
 
 class Wire:
@@ -71,6 +74,12 @@ class Wire:
         """As a socket's; may be called more than once, from any thread, and never fails."""
         with suppress(OSError, EOFError, paramiko.SSHException):
             self._carrier.close()
+
+    def abort(self) -> None:
+        """Drop, with the next `close`, what is still on its way to the peer; as far as what carries it can do that."""
+        if isinstance(self._carrier, socket.socket) and self._carrier.family != socket.AF_UNIX:
+            with suppress(OSError):
+                self._carrier.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
 
     @property
     def _closed(self) -> bool:

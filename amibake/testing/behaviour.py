@@ -44,6 +44,7 @@ class Behaviour:
         refuse_logins: So many logins are refused.
         drop_after: When so many bytes of one command's input have arrived the connection is dropped, once.
         drop_instead: The connection is dropped, once, in place of the answer to a command in which this text occurs.
+        drop_times: How often the next of these two happens, where that is not once.
         methods: What the machines let people log in by: of "publickey", "password", "keyboard-interactive".
         refuse_forwarding: They connect nobody on to other machines.
         refuse_commands: They run nothing for anybody.
@@ -56,10 +57,17 @@ class Behaviour:
     refuse_logins: int = 0
     drop_after: int | None = None
     drop_instead: str | None = None
+    drop_times: int = 1
     methods: Sequence[str] = ("publickey",)
     refuse_forwarding: bool = False
     refuse_commands: bool = False
     refuse_sudo: bool = False
+
+    def dropping(self) -> None:
+        """A connection is being dropped, as `drop_after` or `drop_instead` wants it."""
+        self.drop_times -= 1
+        if self.drop_times <= 0:
+            self.drop_times, self.drop_after, self.drop_instead = 1, None, None
 
     def on(self, text: str, answer: Answer) -> None:
         """From now on this is what commands with this text answer."""

@@ -51,7 +51,9 @@ class Execution:
 
     def read(self) -> bytes:
         """Some input; nothing at its end."""
-        data = b"" if self._cut else self._channel.recv(_CHUNK)
+        if self._cut:
+            return b""
+        data = self._channel.recv(_CHUNK)
         self._total += len(data)
         counts = self._received(self._total)
         if counts is None:

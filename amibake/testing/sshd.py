@@ -211,7 +211,7 @@ class LoopbackMachine:
         limit = self.behaviour.drop_after
         if limit is None or received < limit:
             return None
-        self.behaviour.drop_after = None
+        self.behaviour.dropping()
         self.drop()
         return limit
 
@@ -270,7 +270,7 @@ class LoopbackMachine:
         text = self.behaviour.drop_instead
         if text is None or text not in said:
             return False
-        self.behaviour.drop_instead = None
+        self.behaviour.dropping()
         self.drop()
         return True
 

@@ -152,10 +152,14 @@ def test_a_boot_id_that_can_not_be_read(host: SSHHost, machine: LoopbackMachine)
     assert machine.ran == []
 
 
-def test_a_line_that_is_down_beforehand_is_lost(host: SSHHost, machine: LoopbackMachine) -> None:
+def test_a_line_that_is_down_beforehand_is_made_anew(host: SSHHost, machine: LoopbackMachine) -> None:
     machine.drop()
+    done(host, Reboot())
+    assert machine.logins == 3
+    machine.behaviour.drop_instead, machine.behaviour.drop_times = "amibake-boot-id", 4
     with pytest.raises(ConnectionLost):
         done(host, Reboot())
+    assert len(machine.ran) == 1
 
 
 @pytest.mark.parametrize("machine", [True], indirect=True)

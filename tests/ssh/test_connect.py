@@ -320,6 +320,9 @@ def test_root_is_told_whose_account_to_use(tmp_path: Path, key: KeyPair) -> None
         with pytest.raises(AuthenticationFailed, match=said):
             enter()
         machine.behaviour.drop_instead = "true"
+        with pytest.raises(AuthenticationFailed, match=said):
+            enter()
+        machine.behaviour.drop_instead, machine.behaviour.drop_times = "true", 4
         with pytest.raises(ConnectionLost):
             enter()
 
@@ -343,7 +346,7 @@ def test_reconnecting_to_the_same_machine_only(enter: Connect, machine: Loopback
         machine.stop()
         machine.start()
         with pytest.raises(ConnectionLost):
-            host.run("true")
+            host.run("true", when_lost="raise")
     with enter() as host:
         host.reconnect()
         assert host.run("true").status == 0

@@ -206,11 +206,14 @@ def test_what_can_not_be_written(host: SSHHost, machine: LoopbackMachine, got: P
 def test_a_download_cut_leaves_what_was_there(host: SSHHost, machine: LoopbackMachine, got: Path) -> None:
     (got / "log").write_text("as it was")
     machine.upload("/tmp/log").write_text("x")
-    machine.behaviour.drop_instead = "amibake-get"
+    machine.behaviour.drop_instead, machine.behaviour.drop_times = "amibake-get", 4
     with pytest.raises(ConnectionLost, match=f"^download /tmp/log to {got}/log: the SSH connection"):
         host.get("/tmp/log", got / "log")
     assert (got / "log").read_text() == "as it was"
     assert names(got) == ["log"]
+    machine.behaviour.drop_instead = "amibake-get"
+    host.get("/tmp/log", got / "log")
+    assert (got / "log").read_text() == "x"
 
 
 def test_a_directory_is_merged_into_one_that_is_there(host: SSHHost, machine: LoopbackMachine, got: Path) -> None:

@@ -104,7 +104,7 @@ def test_by_default_a_death_is_noticed_within_half_a_minute() -> None:
 def test_a_dead_peer_does_not_hold_up_who_sends(machine: LoopbackMachine, key: KeyPair, server: Server) -> None:
     with into(machine, key, options=Options(0.05, answers_within=0.4)) as host:
         server.dead.set()
-        with pytest.raises(ConnectionLost, match="the SSH connection was lost before this had ended: no answer"):
+        with pytest.raises(ConnectionLost, match=r"the SSH connection .*was lost.*: no answer"):
             host.put(bytes(64 << 20), "big")
         server.woken.set()
 

@@ -186,7 +186,7 @@ def test_a_command_that_dies_under_way(enter: Connect, tmp_path: Path) -> None:
         with pytest.raises(ConnectionLost, match="had ended: the proxy command was killed: session terminated"):
             host.run("exec sleep 60")
         with pytest.raises(ConnectionLost, match=r"^true: .* was lost: the proxy command was killed"):
-            host.run("true")
+            host.run("true", when_lost="raise")
         host.reconnect()
         assert host.run("true").status == 0
 

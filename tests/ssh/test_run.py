@@ -150,7 +150,7 @@ def test_a_lost_connection_is_never_a_success(machine: LoopbackMachine, key: Key
         with pytest.raises(ConnectionLost, match=r"^echo up; sleep 1000: the SSH connection was lost before this had"):
             host.run("echo up; sleep 1000")
         with pytest.raises(ConnectionLost, match=f"^true: the SSH connection to {machine.address} was lost: "):
-            host.run("true")
+            host.run("true", when_lost="raise")
         host.reconnect()
         assert host.run("true").status == 0
 
