@@ -57,7 +57,7 @@ class _Scope:
     Attributes:
         cancels: Events that interrupt it.
         number: The signal that has arrived.
-        opened, held: How many blocks of each kind it is in.
+        opened, held, creating: How many blocks of each kind it is in.
         raised: Whether the interrupt has been raised. It is not raised again, so that releases are done.
         abandoned: Whether a second signal has said that they are not to be done either.
     """
@@ -67,6 +67,7 @@ class _Scope:
         self.number: int | None = None
         self.opened = 0
         self.held = 0
+        self.creating = 0
         self.raised = False
         self.abandoned = False
 
@@ -181,6 +182,26 @@ class held:  # noqa: N801 - used like a function
             scope.held -= 1
             if scope.is_due():
                 raise scope.error()
+
+
+class creating(held):  # noqa: N801 - used like a function
+    """The same for what creates a resource: a call that has failed is not made again once there is an interrupt."""
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        if self._scope is not None:
+            self._scope.creating += 1
+
+    def __exit__(self, *_: object) -> None:
+        if self._scope is not None:
+            self._scope.creating -= 1
+        super().__exit__()
+
+
+def gives_up() -> bool:
+    """Whether what is being created here is to be given up rather than tried again."""
+    scope = _here.scope
+    return scope is not None and scope.creating > 0 and not scope.raised and scope.is_wanted()
 
 
 def check() -> None:

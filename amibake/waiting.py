@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_TICK = 0.25
+
 _NUMBER = r"([0-9]+(?:\.[0-9]*)?)"
 _DURATION = re.compile(rf"([-+]?)(?=[0-9])(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?(?:{_NUMBER}ms)?")
 
@@ -52,6 +54,13 @@ def sleep(seconds: float) -> None:
     """Wait for so long, by the clock, and for no longer than it takes until an interrupt arrives."""
     with interrupts.opened():
         clock.sleep(seconds)
+
+
+def _pause(seconds: float) -> None:
+    """Wait between two tries, but no longer for what is given up."""
+    until = Deadline(seconds)
+    while (rest := until.remaining()) > 0 and not interrupts.gives_up():
+        sleep(min(rest, _TICK))
 
 
 class Deadline:
@@ -186,10 +195,10 @@ def persist(
         return min(growing, deadline.remaining())
 
     return Retrying(
-        retry=retry_if_exception(lambda error: not over(error)),
+        retry=retry_if_exception(lambda error: not over(error) and not interrupts.gives_up()),
         wait=pause,
         stop=lambda state: state.attempt_number >= times or deadline.remaining() <= 0,
-        sleep=sleep,
+        sleep=_pause,
         before_sleep=tell,
         reraise=True,
     )(call)

@@ -12,7 +12,7 @@ from amibake.ec2.by_hand import removal
 from amibake.ec2.cloud import CONSISTENCY, RELEASE, Cloud, missing
 from amibake.errors import AmibakeError, WaitTimeout
 from amibake.image import EXPIRES
-from amibake.interrupts import check, held
+from amibake.interrupts import check, creating, held
 from amibake.waiting import Deadline, Pending, wait_for
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ def make(cloud: Cloud, kind: str, *, create: Callable[[], str], find: Callable[[
         return there[0]
     try:
         check()
-        with held(), cloud.ledger.making(kind, _where(cloud)):
+        with creating(), cloud.ledger.making(kind, _where(cloud)):
             made.append(_create(cloud, kind, create, find))
             ids.extend(made)
             cloud.made[made[0]] = waiting.clock.now()
