@@ -84,8 +84,9 @@ def uploaded(fraction: float, *, stalls: bool = False) -> Moment:
         def tell(received: int) -> None:
             if received >= fraction * LARGE:
                 do()
-                if stalls:
-                    over.wait()
+                machine = served.machines.newest_of[region]
+                while stalls and machine.port and not over.wait(0.05):
+                    pass
 
         served.machines.on_input[region] = tell
 

@@ -38,10 +38,10 @@ class Outcome:
 
 def interrupted(cloud: Served, words: list[str], region: str, number: signal.Signals, moment: Moment) -> Outcome:
     """Run a bake, and send the signal at that moment."""
-    child, first = Child(region), len(cloud.ec2.times)
+    child, first, before = Child(region), len(cloud.ec2.times), cloud.temporary(region)
     with moment.of(cloud, region, partial(child.send, number)) as come:
         child.run(cloud, words)
-    left = cloud.temporary(region)
+    left = cloud.temporary(region) - before
     cloud.forget(region)
     calls = [(action, when) for where, action, when in cloud.ec2.times[first:] if where == region]
     return Outcome(moment.name, come.is_set(), child.status, frozenset(left), _terminated(child, calls), child.said)
@@ -69,14 +69,14 @@ def all_of(
 
 def check(outcomes: Sequence[Outcome], statuses: Callable[[int | None], bool], what: str) -> None:
     """Print the counts, and see to it that all is as it should be."""
-    took = [one.terminated for one in outcomes if one.terminated is not None]
+    took = {one.terminated: one.moment for one in outcomes if one.terminated is not None}
     left = [one for one in outcomes if one.left]
     print(
         f"\n{what}: {len(outcomes)} moments, {len(left)} leaks; TerminateInstances {statistics.median(took):.2f} s "
-        f"after the signal in the median of {len(took)}, {max(took):.2f} s at most"
+        f"after the signal in the median of {len(took)}, {max(took):.2f} s at most ({took[max(took)]})"
     )
     assert [one.moment for one in outcomes if not one.came] == []
-    assert {one.moment: one.left for one in left} == {}
+    assert {one.moment: (one.left, one.said) for one in left} == {}
     assert {one.moment: (one.status, one.said) for one in outcomes if not statuses(one.status)} == {}
     assert {one.moment: one.terminated for one in outcomes if (one.terminated or 0) > SOON} == {}
 
