@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import signal
+import socket
+import sys
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 
 import amibake
-from amibake import waiting
+from amibake import interrupts, ledger, waiting
+from amibake.ec2 import resource as resources
+from amibake.ec2.resource import resource
 from amibake.interrupts import Interrupted, check, held, interruptible, opened
-from amibake.testing import Place
+from amibake.ledger import Ledger
+from amibake.ssh.wire import Wire
+from amibake.testing import Answer, Place
 from tests.account import temporary
 
 
@@ -220,6 +233,92 @@ def test_one_within_another_is_ended_by_either() -> None:
             check()
 
 
+class Account:
+    """What is there, of what a test makes and removes by way of `resource`; a cloud, as far as that wants one."""
+
+    resumed = False
+    build = "b" * 16
+
+    def __init__(self) -> None:
+        self.there: set[str] = set()
+        self.ledger = Ledger(lambda _: None)
+        self.made: dict[str, float] = {}
+
+    def command(self, *words: str) -> str:
+        return " ".join(words)
+
+    def resource(self, kind: str, name: str) -> AbstractContextManager[str]:
+        def create() -> str:
+            self.there.add(name)
+            return name
+
+        def release(found: str) -> None:
+            self.ledger.release(kind, found, partial(self.there.remove, found), "")
+
+        cloud: Any = self
+        return resource(cloud, kind, create=create, find=lambda: sorted(self.there), release=release)
+
+
+def makes_and_removes(account: Account) -> None:
+    """What a bake does, in small: things that are entered into a stack, a wait, and all of them removed."""
+    with interruptible(left=account.ledger.unreleased), ExitStack() as stack:
+        stack.enter_context(account.resource("key pair", "k"))
+        with account.resource("instance", "i"):
+            with opened():
+                assert account.there == {"k", "i"}
+            check()
+
+
+def at_instruction(number: int, do: Callable[[], object], work: Callable[[], object]) -> bool:
+    """Do something just before the so-manieth instruction of what `work` runs through of amibake's and contextlib's
+    code; whether there were so many."""
+    seen = 0
+    homes = tuple(module.__file__ for module in (interrupts, ledger, resources, contextlib, sys.modules[__name__]))
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal seen
+        if frame.f_code.co_filename not in homes:
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        if event == "opcode":
+            seen += 1
+            if seen == number:
+                sys.settrace(None)
+                do()
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return seen >= number
+
+
+def test_at_no_instruction_does_a_signal_leave_anything_or_get_lost() -> None:
+    """From before the handlers are installed until after they are restored."""
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    for number in itertools.count(1):
+        account, sent = Account(), list[int]()
+
+        def interrupt(sent: list[int] = sent) -> None:
+            sent.append(signal.SIGINT)
+            send(signal.SIGINT)
+
+        caught = False
+        try:
+            at_instruction(number, interrupt, partial(makes_and_removes, account))
+        except KeyboardInterrupt:
+            caught = True
+        assert account.there == set(), number
+        assert caught == bool(sent), number
+        assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before, number
+        if not sent:
+            break
+    assert number > 1000
+
+
 def bake(place: Place, **options: Any) -> amibake.Image:
     builder = amibake.Builder(ami_name="shop {{timestamp}}", source_ami=place.source_ami, instance_type="t3.micro")
     return amibake.bake(builder, [amibake.Shell(inline=["true"])], session=place.session, **options)
@@ -304,3 +403,149 @@ def test_a_second_interrupt_during_a_release_leaves_the_rest_and_tells_how_to_re
     ec2.delete_key_pair(KeyName=pair["KeyName"])
     ec2.deregister_image(ImageId=image["ImageId"], DeleteAssociatedSnapshots=True)
     outcome(place, 0)
+
+
+def test_a_bake_is_cancelled_at_whatever_event_and_leaves_nothing(place: Place) -> None:
+    """In a thread that is not the main one, on a clock on which waits take no time."""
+    count = 0
+
+    def listen(_: object) -> None:
+        nonlocal count
+        count += 1
+        if count == cancelled_at:
+            cancel.set()
+
+    for cancelled_at in range(1, 100, 3):
+        count, cancel, raised = 0, threading.Event(), list[BaseException]()
+        thread = threading.Thread(target=caught, args=(raised, partial(bake, place, on_event=listen, cancel=cancel)))
+        thread.start()
+        thread.join()
+        outcome(place, cancelled_at)
+        if not raised:
+            break
+        assert [str(error) for error in raised] == ["cancelled"]
+        assert isinstance(raised[0], Interrupted)
+        assert raised[0].build is not None
+    assert cancelled_at > 20
+
+
+def caught(raised: list[BaseException], work: Callable[[], object]) -> None:
+    try:
+        work()
+    except KeyboardInterrupt as error:
+        raised.append(error)
+
+
+def test_a_script_that_never_ends_is_cancelled(place: Place) -> None:
+    cancel = threading.Event()
+    place.machines.behaviour.on("true", Answer(does=cancel.set, stays=True))
+    with pytest.raises(Interrupted, match="cancelled"):
+        bake(place, cancel=cancel)
+
+
+def test_a_cancelled_bake_is_not_kept(place: Place) -> None:
+    cancel = threading.Event()
+    place.machines.behaviour.on("true", Answer(does=cancel.set, stays=True))
+    with pytest.raises(Interrupted):
+        bake(place, cancel=cancel, on_error="keep")
+
+
+def test_a_program_of_ones_own_ends_with_the_bake_also_where_it_ignores_sigterm(place: Place) -> None:
+    cancel = threading.Event()
+    builder = amibake.Builder(ami_name="shop {{timestamp}}", source_ami=place.source_ami, instance_type="t3.micro")
+    stubborn = amibake.ShellLocal(inline=["trap '' TERM", "echo begun", "while :; do sleep 1; done"])
+
+    def listen(event: object) -> None:
+        if str(event) == "begun":
+            cancel.set()
+
+    with pytest.raises(Interrupted):
+        amibake.bake(builder, [stubborn], session=place.session, cancel=cancel, on_event=listen)
+
+
+def test_an_interrupt_that_a_step_swallows_ends_the_bake_all_the_same(place: Place) -> None:
+    class Stubborn(amibake.Step):
+        def check(self) -> None:
+            pass
+
+        def provision(self, _: amibake.Host) -> None:
+            with contextlib.suppress(KeyboardInterrupt):
+                send(signal.SIGINT)
+
+    builder = amibake.Builder(ami_name="shop {{timestamp}}", source_ami=place.source_ami, instance_type="t3.micro")
+    with pytest.raises(KeyboardInterrupt):
+        amibake.bake(builder, [Stubborn()], session=place.session)
+
+
+def test_a_signal_after_the_image_was_published_says_that_it_was(place: Place) -> None:
+    def publishing(params: dict[str, Any], **_: Any) -> None:
+        if "published" in str(params):
+            send(signal.SIGINT)
+
+    place.session.events.register("before-call.ec2.CreateTags", publishing)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        bake(place)
+    (image,) = place.session.client("ec2").describe_images(Owners=["self"])["Images"]
+    assert f"published nevertheless: {image['ImageId']}" in caught.value.__notes__
+
+
+@pytest.mark.parametrize("make", [amibake.build_primal, amibake.build_carnivore])
+def test_the_recipes_pass_it_on(place: Place, make: Callable[..., object], tmp_path: Path) -> None:
+    for name in ("package.json", "cluster.js"):
+        (tmp_path / name).write_text("{}")
+    handlers: list[object] = []
+    options: dict[str, Any] = {"appserver": tmp_path} if make is amibake.build_carnivore else {}
+    cancel = threading.Event()
+
+    def listen(_: object) -> None:
+        handlers.append(signal.getsignal(signal.SIGINT))
+        cancel.set()
+
+    with pytest.raises(Interrupted):
+        make(
+            source_ami=place.source_ami,
+            instance_type="t3.micro",
+            session=place.session,
+            cancel=cancel,
+            handle_signals=False,
+            on_event=listen,
+            **options,
+        )
+    assert handlers[0] == signal.default_int_handler
+
+
+def test_what_creates_is_not_tried_again_after_an_interrupt(place: Place) -> None:
+    place.ec2.refuse("RunInstances", "RequestLimitExceeded", times=3)
+    cancel = threading.Event()
+
+    def count(**_: Any) -> None:
+        cancel.set()
+
+    place.session.events.register("before-call.ec2.RunInstances", count)
+    with pytest.raises(Interrupted):
+        bake(place, cancel=cancel)
+    place.session.events.unregister("before-call.ec2.RunInstances", count)
+    assert [request.action for request in place.ec2.requests].count("RunInstances") == 1
+
+
+def test_a_release_is_tried_again_all_the_same(place: Place) -> None:
+    place.ec2.refuse("DeleteKeyPair", "RequestLimitExceeded", times=3)
+    cancel = threading.Event()
+    place.session.events.register("before-call.ec2.RunInstances", lambda **_: cancel.set())
+    with pytest.raises(Interrupted) as caught:
+        bake(place, cancel=cancel)
+    assert caught.value.leftovers == ()
+
+
+def test_a_connection_is_ended_with_the_thread_that_has_opened_it() -> None:
+    """Whatever still reads or writes, in other threads, comes to its end: nothing waits for a peer that is silent."""
+    cancel = threading.Event()
+    ours, theirs = socket.socketpair()
+    with ours, theirs, interruptible(cancel=cancel):
+        wire = Wire(ours)
+        wire.settimeout(0.01)
+        with pytest.raises(TimeoutError):
+            wire.recv(1)
+        cancel.set()
+        with pytest.raises(ConnectionAbortedError, match="interrupted"):
+            wire.recv(1)
