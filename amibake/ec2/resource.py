@@ -53,20 +53,21 @@ def make(cloud: Cloud, kind: str, *, create: Callable[[], str], find: Callable[[
             cloud.ledger.owns(kind, one, removal(cloud, kind, one))
         _keep_alive(cloud, kind, there)
         return there[0]
+    check()
+    lost = True  # unless somebody says what became of it
     try:
-        check()
         with creating(), cloud.ledger.making(kind, _where(cloud)):
-            made.append(_create(cloud, kind, create, find))
+            try:
+                made.append(_create(cloud, kind, create, find))
+            except AmibakeError as error:
+                lost = error.lost
+                raise
             ids.extend(made)
             cloud.made[made[0]] = waiting.clock.now()
             cloud.ledger.owns(kind, made[0], removal(cloud, kind, made[0]))
         cloud.ledger.created(kind, made[0])
-    except AmibakeError as error:
-        if not made and error.lost:  # EC2 has not said no, so there may be one
-            _find(cloud, kind, find, ids)
-        raise
     except BaseException:
-        if not made:
+        if not made and lost:
             _find(cloud, kind, find, ids)
         raise
     return made[0]
