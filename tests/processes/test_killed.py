@@ -51,7 +51,12 @@ def remains(cloud: Served) -> set[str]:
 def live_bake(cloud: Served, mailtube: Path) -> Iterator[Child]:
     """One that goes on while the block lasts, is not to have expired by then, and ends after it."""
     child, runs, go_on = Child(HERE), threading.Event(), threading.Event()
-    answer = (PROGRAM, Answer(does=lambda: (runs.set(), go_on.wait())))
+
+    def stay() -> None:
+        runs.set()
+        go_on.wait()
+
+    answer = (PROGRAM, Answer(does=stay))
     cloud.machines.behaviours[HERE].on(*answer)
     thread = threading.Thread(target=child.run, args=(cloud, plain_script(cloud, HERE, mailtube, "24h")))
     thread.start()
