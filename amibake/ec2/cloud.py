@@ -47,6 +47,7 @@ class Cloud:
         resumed: Whether what this bake would make may be there already, from the one that it goes on with.
         made: When, on our clock, it has made each thing, by its id or name.
         stuck: The kinds of things of which one could not be removed.
+        protected: The images that it has protected against being deregistered.
         tags: For everything temporary: the user's `run_tags`, whose it is, and from when on it counts as dead.
     """
 
@@ -60,6 +61,7 @@ class Cloud:
     resumed: bool = False
     made: dict[str, float] = field(default_factory=dict)
     stuck: set[str] = field(default_factory=set)
+    protected: set[str] = field(default_factory=set)
 
     def is_fresh(self, name: str) -> bool:
         """Whether this bake has made it so short a time ago that EC2 may not know it yet."""

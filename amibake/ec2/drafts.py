@@ -39,11 +39,12 @@ class Draft:
 @dataclass
 class Drafts:
     """All images that a bake has made, and which of them are `published`, by id, with their snapshots, or deregistered
-    again."""
+    again, or can't be."""
 
     made: list[Draft] = field(default_factory=list)
     published: dict[str, tuple[str, ...]] = field(default_factory=dict)
     deregistered: set[str] = field(default_factory=set)
+    left: set[str] = field(default_factory=set)
 
     def make(self, cloud: Cloud, create: Callable[[], str], *, snapshots: int) -> str:
         """Make an image that is to have so many snapshots; answers with its id at once, while it is pending."""
@@ -73,9 +74,11 @@ class Drafts:
 
     def deregister(self, draft: Draft) -> None:
         """Deregister one, once; one that can't be is a leftover."""
+        if draft.id in self.deregistered or draft.id in self.left:
+            return
         call = partial(deregister, draft.cloud, draft.id)
-        if draft.id not in self.deregistered and resource.remove(draft.cloud, "image", draft.id, call):
-            self.deregistered.add(draft.id)
+        gone = resource.remove(draft.cloud, "image", draft.id, call)
+        (self.deregistered if gone else self.left).add(draft.id)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from amibake import waiting
 from amibake.builder import Builder
 from amibake.ec2.cloud import CONSISTENCY, Cloud, tag_dict, tag_list
-from amibake.ec2.drafts import Drafts, describe, snapshot_ids
+from amibake.ec2.drafts import UNKNOWN, Drafts, describe, snapshot_ids
 from amibake.ec2.images import DraftTags, as_image, wait_until_available
 from amibake.ec2.refusals import of_an_option
 from amibake.ec2.resource import eventually, patiently
@@ -70,7 +70,7 @@ def _copy_request(cloud: Cloud, image: ImageTypeDef, plan: Plan, tags: DraftTags
 def _copy(cloud: Cloud, drafts: Drafts, request: dict[str, Any], image: ImageTypeDef) -> str:
     def create() -> str:
         try:
-            return eventually(cloud, partial(cloud.ec2.copy_image, **request), *_JUST_MADE)["ImageId"]
+            return eventually(cloud, partial(cloud.ec2.copy_image, **request), UNKNOWN)["ImageId"]
         except AmibakeError as error:
             raise of_an_option(error, {"InvalidAMIName.Duplicate": "ami_name"}) from error
 
@@ -164,6 +164,7 @@ def protect(cloud: Cloud, image: ImageTypeDef, builder: Builder) -> None:
     """Protect the image against being deregistered, where that is wanted."""
     wanted = builder.deregistration_protection
     if wanted.enabled:
+        cloud.protected.add(image["ImageId"])
         call = partial(
             cloud.ec2.enable_image_deregistration_protection,
             ImageId=image["ImageId"],
@@ -209,6 +210,8 @@ def _may_be_decided(cloud: Cloud, image: ImageTypeDef) -> bool:
 def _finish(cloud: Cloud, image: ImageTypeDef, builder: Builder, *, is_home: bool) -> None:
     """Turn the tags of a draft into those of a published image."""
     resources = [*_own_snapshots(image, builder), image["ImageId"]]
+    tags = ("--tags", f"Key={EXPIRES}", f"Key={ORIGIN}")
+    untag_by_hand = cloud.command("delete-tags", "--resources", *resources, *tags)
     try:
         if not is_home:
             _tag_as_published(cloud, image, builder)
@@ -216,15 +219,13 @@ def _finish(cloud: Cloud, image: ImageTypeDef, builder: Builder, *, is_home: boo
         tag = cloud.command("create-tags", "--resources", *resources, "--tags", f"Key={STATE},Value={PUBLISHED}")
         cloud.ledger.warn(
             f"{image['ImageId']} in {cloud.region} is published, as its origin says, but could not be marked so "
-            f"({error.message}); mark it with: {tag}"
+            f"({error.message}); mark it with: {tag} && {untag_by_hand}"
         )
         return
     try:
         untag = partial(cloud.ec2.delete_tags, Resources=resources, Tags=[{"Key": EXPIRES}, {"Key": ORIGIN}])
         eventually(cloud, untag, *_JUST_MADE, releasing=True)
     except AmibakeError as error:
-        tags = ("--tags", f"Key={EXPIRES}", f"Key={ORIGIN}")
-        untag_by_hand = cloud.command("delete-tags", "--resources", *resources, *tags)
         cloud.ledger.warn(
             f"the tags of a draft stay on {image['ImageId']} in {cloud.region} ({error.message}); remove them with: "
             f"{untag_by_hand}"

@@ -18,7 +18,7 @@ from amibake.ec2.drafts import delete_snapshot, deregister, describe, is_protect
 from amibake.ec2.images import DraftTags, wait_until_available
 from amibake.ec2.names import find_taken
 from amibake.ec2.publication import demand, deprecate, deprecation, protect, share
-from amibake.ec2.resource import patiently, unless_gone
+from amibake.ec2.resource import patiently, remove, unless_gone
 from amibake.ec2.source import SourceImage
 from amibake.errors import AmibakeError, InvalidOption, WaitTimeout
 from amibake.events import Removed
@@ -107,12 +107,19 @@ def _exchanged(cloud: Cloud, image: Image, old: ImageTypeDef, builder: Builder, 
         for step in (share, demand, partial(deprecate, moment=deprecation(builder)), protect):
             step(cloud, named, builder)
     except AmibakeError:
-        deregister(cloud, named["ImageId"])
+        _deregister_one_of_two(cloud, named["ImageId"])
         raise
-    deregister(cloud, ours["ImageId"])
-    cloud.ledger.emit(Removed("image", ours["ImageId"]))
+    _deregister_one_of_two(cloud, ours["ImageId"])
     ids = {**image.ids, region: named["ImageId"]}
     return replace(image, ids=ids, id=ids[image.region], name=builder.ami_name)
+
+
+def _deregister_one_of_two(cloud: Cloud, image_id: str) -> None:
+    """One of two images of the same snapshots, which stay for the other."""
+    by_hand = cloud.command("deregister-image", "--image-id", image_id)
+    if image_id in cloud.protected:
+        by_hand = f"{cloud.command('disable-image-deregistration-protection', '--image-id', image_id)} && {by_hand}"
+    remove(cloud, "image", image_id, partial(deregister, cloud, image_id), by_hand=by_hand)
 
 
 def _register(cloud: Cloud, image: ImageTypeDef, builder: Builder, tags: DraftTags) -> str:
@@ -164,17 +171,26 @@ def delete_old_snapshots(cloud: Cloud, taken: Mapping[str, ImageTypeDef], image:
     """The snapshots that were made for images which have made way, but no others that they list; what can't be deleted
     is a leftover."""
     for region, old in taken.items():
-        here = cloud.elsewhere(region)
-        if describe(here.ec2, old["ImageId"]) is not None:
-            continue  # it has not made way
-        build = tag_dict(old.get("Tags")).get(BUILD)
-        listed = sorted(set(snapshot_ids(old)) - set(image.snapshots[region]))
-        found = (
-            here.ec2.describe_snapshots(Filters=[{"Name": "snapshot-id", "Values": listed}])["Snapshots"]
-            if listed
-            else []
-        )
-        for one in found:
-            theirs = build is not None and tag_dict(one.get("Tags")).get(BUILD) == build
-            if theirs or old["ImageId"] in one.get("Description", ""):  # "Created by CreateImage(i-…) for ami-…"
-                delete_snapshot(here, one["SnapshotId"])
+        here, listed = cloud.elsewhere(region), sorted(set(snapshot_ids(old)) - set(image.snapshots[region]))
+        try:
+            unwanted = _own_snapshots(here, old, listed)
+        except AmibakeError as error:
+            look = here.command("describe-snapshots", "--snapshot-ids", *listed)
+            here.ledger.left(f"perhaps snapshots of {old['ImageId']} ({error.message})", look)
+        else:
+            for snapshot in unwanted:
+                delete_snapshot(here, snapshot)
+
+
+def _own_snapshots(cloud: Cloud, old: ImageTypeDef, listed: list[str]) -> list[str]:
+    """Those that were made for the image; none while it has not made way."""
+    if not listed or describe(cloud.ec2, old["ImageId"]) is not None:
+        return []
+    build = tag_dict(old.get("Tags")).get(BUILD)
+    found = cloud.ec2.describe_snapshots(Filters=[{"Name": "snapshot-id", "Values": listed}])["Snapshots"]
+    return [
+        one["SnapshotId"]
+        for one in found
+        if (build is not None and tag_dict(one.get("Tags")).get(BUILD) == build)
+        or old["ImageId"] in one.get("Description", "")  # "Created by CreateImage(i-…) for ami-…"
+    ]

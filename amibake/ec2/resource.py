@@ -167,6 +167,7 @@ def remove(
     *,
     busy: Collection[str] = (),
     held_by: Collection[str] = (),
+    by_hand: str = "",
 ) -> bool:
     """Remove something, and answer with whether it is gone; what is not is a leftover.
 
@@ -174,6 +175,7 @@ def remove(
         call: What removes it.
         busy: EC2's words for that it is still in use: the call is made again, for five minutes.
         held_by: The kinds of what it is in use by. When one of those could not be removed, nothing is waited for.
+        by_hand: The command that removes it, where it is not that of its kind.
     """
     gone = list[bool]()
 
@@ -191,7 +193,7 @@ def remove(
         return None
 
     try:
-        cloud.ledger.release(kind, name, attempt, removal(cloud, kind, name))
+        cloud.ledger.release(kind, name, attempt, by_hand or removal(cloud, kind, name))
     finally:
         if not gone:
             cloud.stuck.add(kind)

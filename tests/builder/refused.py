@@ -43,6 +43,9 @@ REFUSED: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({"assume_role": {"role_arn": ROLE, "policy": "{"}}, "assume_role", "not JSON"),
     ({"max_retries": True}, "max_retries", "number"),
     ({"max_retries": 101}, "max_retries", "at most 100"),
+    ({"retry_timeout": 0}, "retry_timeout", "more than 0"),
+    ({"retry_timeout": "2h"}, "retry_timeout", "at most 3600"),
+    ({"retry_timeout": "soon"}, "retry_timeout", "has to be seconds"),
     # source image
     ({"source_ami": "debian-12"}, "source_ami", "ImageFilter"),
     ({"source_ami": "ami-22de994a\n"}, "source_ami", "line break"),

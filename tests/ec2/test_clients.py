@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -41,6 +42,31 @@ def test_a_role_is_taken_on_with_all_that_was_asked_for(strict: StrictEC2, monke
 REAL = boto3.Session
 
 
+@pytest.mark.parametrize(
+    ("code", "asked", "kind"), [("Throttling", 2, None), ("AccessDenied", 1, errors.NotAuthorized)]
+)
+def test_a_role_is_asked_for_again_when_sts_has_no_time_and_not_when_it_says_no(
+    strict: StrictEC2, monkeypatch: pytest.MonkeyPatch, code: str, asked: int, kind: type[Exception] | None
+) -> None:
+    seen: list[str] = []
+
+    def fail(model: Any, **_: Any) -> Any:
+        seen.append(model.name)
+        said = {"Error": {"Code": code, "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+        return (SimpleNamespace(status_code=400), said) if kind or len(seen) == 1 else None
+
+    source = boto3.Session("test", "test", region_name="eu-west-1")
+    source.events.register("before-call.sts.AssumeRole", fail)
+    monkeypatch.setattr("boto3.Session", lambda **given: source if "botocore_session" not in given else REAL(**given))
+    made, region = clients(None, Access(assume_role={"role_arn": ROLE}), build="0123")
+    if kind:
+        with pytest.raises(kind, match="assume_role: STS says AccessDenied"):
+            made.ec2(region).describe_images(Owners=["self"])
+    else:
+        assert made.ec2(region).describe_images(Owners=["self"])["Images"] == []
+    assert seen == ["AssumeRole"] * asked
+
+
 def test_a_role_needs_credentials_to_take_it_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
@@ -67,8 +93,7 @@ def test_a_session_has_credentials_of_its_own(own: dict[str, Any]) -> None:
     assert {line.partition(":")[0] for line in caught.value.mistakes} == set(own)
 
 
-def test_max_retries_is_how_often_a_call_is_repeated(strict: StrictEC2, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
+def test_max_retries_is_how_often_a_call_is_repeated(strict: StrictEC2) -> None:
     made, region = clients(boto3.Session("test", "test"), Access(max_retries=2), build="b")
     busy = strict.refuse("DescribeImages", "RequestLimitExceeded")
     with pytest.raises(errors.AmibakeError, match="RequestLimitExceeded"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -61,7 +60,7 @@ TRANSIENT = [
     ConnectionClosedError(endpoint_url=URL),
     EndpointConnectionError(endpoint_url=URL),
     ReadTimeoutError(endpoint_url=URL),
-    SSLError(endpoint_url=URL, error="EOF occurred in violation of protocol"),
+    SSLError(endpoint_url=URL, error=OSError("EOF occurred in violation of protocol")),
     ResponseParserError("Unable to parse response (no element found)\nb'<a'"),
     said("Throttling", operation="AssumeRole"),
 ]
@@ -86,7 +85,7 @@ def test_what_passes_by_itself_is_asked_for_again_word_for_word(clock: FakeClock
         said("AccessDenied", 403, operation="AssumeRole"),
         NoCredentialsError(),
         ParamValidationError(report="Unknown parameter"),
-        SSLError(endpoint_url=URL, error="[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"),
+        SSLError(endpoint_url=URL, error=OSError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")),
     ],
     ids=lambda one: f"{type(one).__name__} {one}"[:60],
 )
@@ -169,8 +168,7 @@ def test_pauses_differ_so_that_many_do_not_come_back_together(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    sleep: Callable[[float], None] = clock.sleep
-    monkeypatch.setattr(clock, "sleep", lambda seconds: (pauses.append(seconds), sleep(seconds)))
+    monkeypatch.setattr(clock, "sleep", pauses.append)
     for _ in range(10):
         with pytest.raises(AmibakeError):
             Client(said("Throttling")).call(Retries(1, 60))
