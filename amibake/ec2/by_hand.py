@@ -26,7 +26,7 @@ def removal(cloud: Cloud, kind: str, name: str) -> str:
     """The command of AWS's that removes a resource of this kind and id or, of what has a name of its own, name."""
     if kind in _IAM:
         return f"aws iam {_IAM[kind].format(name)}"
-    command = cloud.command(*_EC2[kind].split(), name)
+    command = cloud.command(*_EC2.get(kind, f"delete-{kind.replace(' ', '-')} --id").split(), name)
     if kind == "image" and name in cloud.protected:
         return f"{cloud.command('disable-image-deregistration-protection', '--image-id', name)} && {command}"
     return command

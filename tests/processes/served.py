@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from email.utils import formatdate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -90,6 +91,8 @@ class WatchedEC2(StrictEC2):
         self.arrived: dict[str, Call] = {}
         self.answered: dict[str, Call] = {}
         self.times: list[tuple[str, str, float]] = []
+        self.ahead = 0.0
+        """Seconds by which its date is ahead of this machine's."""
 
     def record(self, region: str, action: str, query: Mapping[str, Sequence[str]]) -> None:
         super().record(region, action, query)
@@ -179,7 +182,11 @@ def _listening(ec2: WatchedEC2) -> Iterator[str]:
         answer = application(environ, start_response)
         return _Answer(answer, ec2, _last.call)
 
-    handler = type("Handler", (MotoRequestHandler,), {"disable_nagle_algorithm": True, "log": lambda *_: None})
+    def date(_: Any, __: float | None = None) -> str:
+        return formatdate(time.time() + ec2.ahead, usegmt=True)
+
+    ours = {"disable_nagle_algorithm": True, "log": lambda *_: None, "date_time_string": date}
+    handler = type("Handler", (MotoRequestHandler,), ours)
     server = make_server("127.0.0.1", 0, watched, threaded=True, request_handler=handler)
     server.daemon_threads = True  # type: ignore[attr-defined] # of the threaded one
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="api")

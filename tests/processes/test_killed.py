@@ -21,6 +21,9 @@ from tests.processes.served import REGIONS, Served
 
 pytestmark = pytest.mark.skipif(not hasattr(amibake, "sweep"), reason="there is no sweep yet")
 
+LATER = 5 * 3600.0
+"""A bake may take four hours, and it is half an hour more until what is left of it counts as dead."""
+
 HERE = REGIONS[0]
 """Where the live bake is."""
 
@@ -30,8 +33,8 @@ class Later(waiting.SystemClock):
 
     @staticmethod
     def epoch() -> float:
-        """Five hours from now: a bake may take four, and half an hour more until what is left of it counts as dead."""
-        return time.time() + 5 * 3600
+        """That of EC2, later."""
+        return time.time() + LATER
 
 
 def killed(cloud: Served, mailtube: Path, region: str, moment: Moment) -> str:
@@ -87,6 +90,7 @@ def test_what_killed_bakes_leave_is_swept_once_it_has_expired(
     with live_bake(cloud, mailtube) as live:
         alive = remains(cloud) - left
         monkeypatch.setattr(waiting, "clock", Later())
+        cloud.ec2.ahead = LATER
         removed = sweep(cloud)
         assert remains(cloud) == alive
         assert sweep(cloud) == ()
