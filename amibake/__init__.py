@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from amibake.builder import SubnetFilter as SubnetFilter
     from amibake.errors import AmibakeError as AmibakeError
     from amibake.errors import AuthenticationFailed as AuthenticationFailed
+    from amibake.errors import BakesFailed as BakesFailed
     from amibake.errors import ConnectionLost as ConnectionLost
     from amibake.errors import HostKeyChanged as HostKeyChanged
     from amibake.errors import ImageFailed as ImageFailed
@@ -59,10 +60,12 @@ if TYPE_CHECKING:
     from amibake.secret import Secret as Secret
     from amibake.sweeping import Sweep as Sweep
     from amibake.sweeping import sweep as sweep
+    from amibake.together import bake_all as bake_all
 
 _ERRORS = (
     "AmibakeError",
     "AuthenticationFailed",
+    "BakesFailed",
     "ConnectionLost",
     "HostKeyChanged",
     "ImageFailed",
@@ -102,6 +105,7 @@ _HOMES = {
     "Interrupted": "interrupts",
     "Secret": "secret",
     "bake": "flow",
+    "bake_all": "together",
     "find_image": "images",
     "find_images": "images",
     "policy": "permissions",

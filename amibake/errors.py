@@ -1,6 +1,7 @@
 """Every error that amibake raises on purpose, and the exit code that commands give it.
 
     AmibakeError 1
+    ├── BakesFailed 1
     ├── InvalidOption 2
     ├── SourceImageNotFound 3
     ├── NotAuthorized 4
@@ -21,7 +22,8 @@ The message is a fact with its values; `hint` says what to do about it. An inter
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 
 class AmibakeError(Exception):
@@ -159,6 +161,33 @@ class WaitTimeout(AmibakeError):
 
     def __str__(self) -> str:
         return "\n".join([super().__str__(), *(f"  {line}" for line in self.tail)])
+
+
+class BakesFailed(AmibakeError, ExceptionGroup[Exception]):
+    """Of the bakes of `bake_all` some have failed; the message says which, and what the others have made.
+
+    Attributes:
+        exceptions: The errors, in the order of the bakes.
+        images: {name of the bake: Image} of those that did not fail.
+        leftovers: What all of them could not remove.
+    """
+
+    message: str = ""  # a group's own is read-only
+
+    def __new__(cls, message: str, exceptions: Sequence[Exception], **_: Any) -> Self:
+        """As a group, made of its message and its exceptions."""
+        return super().__new__(cls, message, exceptions)
+
+    def __init__(
+        self, message: str, exceptions: Sequence[Exception], *, images: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.images: dict[str, Any] = dict(images or {})
+        self.leftovers = tuple(line for error in exceptions for line in getattr(error, "leftovers", ()))
+
+    def derive(self, excs: Sequence[Exception], /) -> BakesFailed:  # type: ignore[override]
+        """A part of it, as `except*` wants it."""
+        return BakesFailed(self.message, excs, images=self.images)
 
 
 class SandboxUnavailable(AmibakeError):

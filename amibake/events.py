@@ -137,9 +137,21 @@ class Leftover(Event):
         return f"left behind: {self.what}; remove it with: {self.command}"
 
 
+@dataclass(frozen=True)
+class OfBake(Event):
+    """An `event` of one of the bakes that run side by side (see `bake_all`), and what that is called."""
+
+    bake: str
+    event: Event
+
+    def __str__(self) -> str:
+        return f"{self.bake}: {self.event}"
+
+
 _LEVELS: dict[type[Event], int] = {Warned: logging.WARNING, Leftover: logging.ERROR, Waiting: logging.DEBUG}
 
 
 def to_logging(event: Event) -> None:
     """Where events go when nobody asked for them: the logger "amibake"."""
-    logging.getLogger("amibake").log(_LEVELS.get(type(event), logging.INFO), "%s", event)
+    told = event.event if isinstance(event, OfBake) else event
+    logging.getLogger("amibake").log(_LEVELS.get(type(told), logging.INFO), "%s", event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -24,7 +25,8 @@ from amibake.events import Emit
 from amibake.first_boot import first_boot, injected_host_key
 from amibake.host import Host, Provisioner
 from amibake.image import APP, NAME, NODE_ENV, SOURCE_AMI, STAGE, VERSION, Image
-from amibake.interrupts import interruptible
+from amibake.interrupts import check as check_interrupts
+from amibake.interrupts import deliver, interruptible, opened, signalled
 from amibake.keeping import check_resumable, keeping, keeping_mistakes, key_of
 from amibake.ledger import Ledger
 from amibake.login import Launched, logged_in, login_mistakes, route_to, seen_from, temporary_key
@@ -46,6 +48,8 @@ def bake(
     resume: str | None = None,
     session: Session | None = None,
     on_event: Emit | None = None,
+    handle_signals: bool = True,
+    cancel: threading.Event | None = None,
 ) -> Image | Any:  # None only with skip_create_ami, which nobody wants to be asked about
     """Bake an image: launch a builder, provision it, stop it, image it, and remove everything temporary.
 
@@ -59,16 +63,30 @@ def bake(
         resume: The id of a bake whose builder was kept: go on with that, with these provisioners.
         session: Whose account; with None, boto3's own resolution applies, `AWS_ENDPOINT_URL` included.
         on_event: Receives what happens as it happens (see `amibake.events`); with None it goes to `logging`.
+        handle_signals: Whether SIGINT, SIGTERM and SIGHUP are handled while it lasts, in the main thread, and where the
+            program has not set handlers of its own: everything temporary is removed, the builder at once, before the
+            signal goes on as it would have. SIGINT is a KeyboardInterrupt then. SIGTERM and SIGHUP end the process by
+            that very signal: the program's own `finally` blocks are not run, as they would not be without us, since
+            they may take longer than whoever has sent it will wait. A second signal tells on stderr what is left, with
+            the commands that remove it, and stops. With False, or where the program handles them, they do as ever.
+        cancel: Ends the bake, in whatever thread, soon after it is set: everything temporary is removed, and then
+            `Interrupted` raised.
 
     Returns:
         The published image; its `warnings` and `leftovers` say what was not perfect. None with `skip_create_ami`.
 
     Raises:
         AmibakeError: see `amibake.errors`. No image was published, and what could not be removed is in `.leftovers`.
+        KeyboardInterrupt: SIGINT has arrived, or `cancel` is set; its notes say what could not be removed.
     """
     steps, cleanup = check(builder, provisioners, error_cleanup_provisioners, on_error, resume)
     ledger, build = Ledger(on_event), secrets.token_hex(8) if resume is None else resume
-    with ledger.signed(build), interruptible(), unless_published() as drafts, ExitStack() as kept:
+    with (
+        ledger.signed(build),
+        interruptible(handle_signals=handle_signals, cancel=cancel, left=ledger.unreleased),
+        unless_published() as drafts,
+        ExitStack() as kept,
+    ):
         cloud = ec2.connect(
             session,
             build=build,
@@ -91,7 +109,7 @@ def bake(
                     _provision(host, steps, cleanup, ledger)
                     keeper.released()  # from now on nobody may get in any more
                     timer.cancel(host)
-                    with ledger.step("seal the builder"):
+                    with ledger.step("seal the builder"), opened():
                         seal(host, launched.key.public if launched.key else None, ledger)
             else:
                 ledger.warn('not sealed: there is no way to the builder with communicator="none"')
@@ -115,13 +133,17 @@ def bake(
             image = take_names(cloud, image, plan, tags)
             if builder.force_delete_snapshot:
                 delete_old_snapshots(cloud, plan.taken, image)
+        if signalled():
+            check_interrupts()
     return replace(image, timings=ledger.timings, warnings=tuple(ledger.warnings), leftovers=tuple(ledger.leftovers))
 
 
 def _provision(host: Host, steps: list[Provisioner], cleanup: list[Provisioner], ledger: Ledger) -> None:
     try:
         for step in steps:
-            perform(step, host, ledger)
+            with opened():
+                perform(step, host, ledger)
+            deliver()  # also what the step has swallowed
     except Exception:
         run_error_cleanup(cleanup, host, ledger)
         raise

@@ -116,7 +116,7 @@ def launch(
     up: list[str] = []
     with (
         ledger.signed(build),
-        interruptible(),
+        interruptible(left=ledger.unreleased),
         ledger.step(f"launch {image_id}"),
         terminated(cloud, request, keep=up.__contains__) as instance_id,
     ):

@@ -20,7 +20,7 @@ from amibake.events import (
     Warned,
     to_logging,
 )
-from amibake.interrupts import held
+from amibake.interrupts import Interrupted, held, opened
 
 
 class Ledger:
@@ -33,6 +33,7 @@ class Ledger:
         self.warnings: list[str] = []
         self.leftovers: list[str] = []
         self.kept: list[str] | None = None
+        self._owned: dict[tuple[str, str], str] = {}
 
     def emit(self, event: Event) -> None:
         """Tell the user, through `on_event` or logging. One that raises (a closed pipe, say) is not asked again: what
@@ -40,7 +41,8 @@ class Ledger:
         if isinstance(event, Warned):
             self.warnings.append(event.message)
         try:
-            self._on_event(event)
+            with opened():
+                self._on_event(event)
         except Exception:
             self._on_event = to_logging
             logging.getLogger("amibake").warning("on_event failed; from now on events are logged", exc_info=True)
@@ -67,6 +69,25 @@ class Ledger:
         """Note that a resource was made."""
         self.emit(Created(kind, name))
 
+    @contextmanager
+    def making(self, kind: str, command: str) -> Iterator[None]:
+        """Note that a resource is being made; `command` shows whether it is there."""
+        self._owned[kind, ""] = command
+        try:
+            yield
+        finally:
+            self._owned.pop((kind, ""), None)
+
+    def owns(self, kind: str, name: str, command: str) -> None:
+        """Note that a resource is there, and the command that removes it."""
+        self._owned[kind, name] = command
+
+    def unreleased(self) -> list[str]:
+        """What would be left if the bake ended here: what could not be removed, and what is still there."""
+        owned = list(self._owned.items())  # at once: a signal may arrive while it changes
+        told = [(f"{kind} {name}" if name else f"perhaps another {kind}", command) for (kind, name), command in owned]
+        return [*self.leftovers, *(f"{what}; remove it with: {command}" for what, command in told)]
+
     def release(self, kind: str, name: str, remove: Callable[[], object], command: str) -> None:
         """Remove a temporary resource. A failure becomes a leftover, with the command to remove it, and is not raised.
         A first signal waits until it is done; a second one leaves a leftover and goes on as a signal."""
@@ -77,11 +98,14 @@ class Ledger:
             try:
                 remove()
             except AmibakeError as error:
+                self._owned.pop((kind, name), None)
                 self.left(f"{kind} {name} ({error.message})", command)
             except BaseException as error:
+                self._owned.pop((kind, name), None)
                 self.left(f"{kind} {name} ({type(error).__name__} while it was being removed)", command)
                 raise
             else:
+                self._owned.pop((kind, name), None)
                 self.emit(Removed(kind, name))
 
     def left(self, what: str, command: str) -> None:
@@ -99,6 +123,8 @@ class Ledger:
             error.build, error.leftovers = build, tuple(self.leftovers)
             raise
         except BaseException as error:
+            if isinstance(error, Interrupted):
+                error.build, error.leftovers = build, tuple(self.leftovers)
             error.add_note(f"amibake build {build}")
             for leftover in self.leftovers:
                 error.add_note(f"left behind: {leftover}")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from amibake import waiting
+from amibake import interrupts, waiting
 from amibake.errors import AmibakeError, WaitTimeout
 from amibake.lines import Lines
 from amibake.veil import Veil
@@ -25,6 +25,8 @@ _TICK = 0.1
 _CHUNK = 1 << 16
 _STOP_WITHIN = 3.0
 """Seconds between SIGTERM and SIGKILL."""
+_HURRY = 0.3
+"""The same where an interrupt ends the bake, whose builder waits to be terminated."""
 _GRACE = 1.0
 """Seconds for which output is still awaited once the program has ended, while a child of its holds the stream open."""
 
@@ -133,7 +135,7 @@ def _end(process: subprocess.Popen[bytes], mark: str) -> None:
         for stray in _marked(mark):
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(stray, number)
-        until = Deadline(_STOP_WITHIN)
+        until = Deadline(_HURRY if interrupts.ending() else _STOP_WITHIN)
         while (_group_lives(process) or _marked(mark)) and until.remaining() > 0:
             _wait(process, _TICK)
 
@@ -175,6 +177,7 @@ def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
 
 
 def _in_time(name: str, deadline: Deadline) -> None:
+    interrupts.check()
     if deadline.remaining() <= 0:
         raise WaitTimeout(f"{name}: not ended after {waiting.duration(deadline.seconds)}")
 

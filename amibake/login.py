@@ -13,6 +13,7 @@ from amibake.ec2.instance import Machine
 from amibake.ec2.lookup import Plan
 from amibake.errors import AmibakeError, AuthenticationFailed, ConnectionLost, InvalidOption, SSHTimeout, WaitTimeout
 from amibake.first_boot import host_key_mistakes
+from amibake.interrupts import opened
 from amibake.secret import Secret
 from amibake.ssh.agent import agent_keys
 from amibake.ssh.bastion import Bastion
@@ -115,7 +116,8 @@ def seen_from(cloud: Cloud, builder: Builder, route: Route, address: str) -> str
     named = builder.temporary_security_group_source_cidrs or builder.temporary_security_group_source_public_ip
     if not isinstance(route, Bastion) or not builder.has_temporary_group or named:
         return None
-    found = route.address_seen(address, deadline=cloud.deadline)
+    with opened():
+        found = route.address_seen(address, deadline=cloud.deadline)
     if found is None:
         raise InvalidOption(
             "temporary_security_group_source_cidrs: the address from which ssh_bastion_host reaches the builder at "

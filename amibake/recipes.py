@@ -6,6 +6,7 @@ import glob
 import json
 import os
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
@@ -42,6 +43,8 @@ def build_primal(
     resume: str | None = None,
     session: Session | None = None,
     on_event: Emit | None = None,
+    handle_signals: bool = True,
+    cancel: threading.Event | None = None,
     **options: Unpack[PrimalOptions],
 ) -> Image:
     """Bake the base image: OS tweaks, nginx, node, and the application's npm dependencies. Rarely done.
@@ -58,7 +61,7 @@ def build_primal(
         node_source: "nvm", or "tarball" for node's own archive, its checksum verified.
         node_mirror: Where node comes from, with the layout of nodejs.org/dist [nodejs.org itself].
         environment_vars: More environment for the script; it is not left in the image.
-        error_cleanup_provisioners, on_error, resume, session, on_event: See `bake`.
+        error_cleanup_provisioners, on_error, resume, session, on_event, handle_signals, cancel: See `bake`.
         options: The builder's options, see `Builder`: `source_ami` and `instance_type` first of all. `ami_name` is by
             default `{app}-primal {{timestamp}}`.
 
@@ -103,6 +106,8 @@ def build_primal(
         resume=resume,
         session=session,
         on_event=on_event,
+        handle_signals=handle_signals,
+        cancel=cancel,
     )
 
 
@@ -122,6 +127,8 @@ def build_carnivore(
     resume: str | None = None,
     session: Session | None = None,
     on_event: Emit | None = None,
+    handle_signals: bool = True,
+    cancel: threading.Event | None = None,
     **options: Unpack[CarnivoreOptions],
 ) -> Image:
     """Bake the deployment image on top of a primal one: the application, its nginx site, the service that starts
@@ -137,7 +144,7 @@ def build_carnivore(
         script: The provisioning script [the one that ships with amibake].
         provisioners: More to do on the builder, after the script.
         environment_vars: More environment for the script; it is not left in the image.
-        error_cleanup_provisioners, on_error, resume, session, on_event: See `bake`.
+        error_cleanup_provisioners, on_error, resume, session, on_event, handle_signals, cancel: See `bake`.
         options: The builder's options, see `Builder`. `ami_name` is by default
             `{app}-carnivore-{node_env} {{timestamp}}`.
 
@@ -178,6 +185,8 @@ def build_carnivore(
         resume=resume,
         session=session,
         on_event=on_event,
+        handle_signals=handle_signals,
+        cancel=cancel,
     )
 
 

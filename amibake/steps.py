@@ -131,7 +131,7 @@ def _pause(step: Provisioner, name: str, host: Host) -> None:
     pause = min(_seconds(step, "pause_before") or 0.0, host.remaining())
     if pause > 0:
         host.emit(Waiting(f"the pause before {name}", f"{waiting.duration(pause)} to go", 0.0))
-        waiting.clock.sleep(pause)
+        waiting.sleep(pause)
 
 
 def _try(step: Provisioner, name: str, host: Host) -> None:

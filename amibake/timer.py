@@ -13,6 +13,7 @@ from importlib import resources
 
 from amibake.errors import AmibakeError, ConnectionLost
 from amibake.host import Completed, Host
+from amibake.interrupts import opened
 from amibake.ledger import Ledger
 from amibake.remote import program
 from amibake.seal import _boot_id, _machine_identity  # one notion of which machine is our own
@@ -83,9 +84,10 @@ class Timer:
         command = program("set-timer", _SET, _boot_id(), _machine_identity(), verb, seconds)
         name = f"{verb} the builder's timer"
         try:
-            done = host.run(
-                command, input=_script().encode(), capture=True, timeout=_WITHIN, name=name, when_lost="repeat"
-            )
+            with opened():
+                done = host.run(
+                    command, input=_script().encode(), capture=True, timeout=_WITHIN, name=name, when_lost="repeat"
+                )
         except ConnectionLost:
             return ""
         except AmibakeError as error:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from amibake import interrupts
 from amibake.errors import WaitTimeout
 from amibake.events import Emit, Waiting
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
 T = TypeVar("T")
+
+_TICK = 0.25
 
 _NUMBER = r"([0-9]+(?:\.[0-9]*)?)"
 _DURATION = re.compile(rf"([-+]?)(?=[0-9])(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?(?:{_NUMBER}ms)?")
@@ -36,7 +39,7 @@ class SystemClock:
     """The real one."""
 
     now = staticmethod(time.monotonic)
-    sleep = staticmethod(time.sleep)
+    sleep = staticmethod(interrupts.sleep)
     epoch = staticmethod(time.time)
 
     def waited(self, seconds: float) -> None:
@@ -45,6 +48,19 @@ class SystemClock:
 
 clock: Clock = SystemClock()
 """A documented seam: a test puts its own clock here, and every wait of this library is instant."""
+
+
+def sleep(seconds: float) -> None:
+    """Wait for so long, by the clock, and for no longer than it takes until an interrupt arrives."""
+    with interrupts.opened():
+        clock.sleep(seconds)
+
+
+def _pause(seconds: float) -> None:
+    """Wait between two tries, but no longer for what is given up."""
+    until = Deadline(seconds)
+    while (rest := until.remaining()) > 0 and not interrupts.gives_up():
+        sleep(min(rest, _TICK))
 
 
 class Deadline:
@@ -103,6 +119,10 @@ def wait_for(
             told = (seen, now)
             emit(Waiting(what, seen, now - started))
 
+    def open_probe() -> T | Pending:
+        with interrupts.opened():
+            return probe()
+
     def give_up(state: RetryCallState) -> T:
         message = f"{what}: not after {duration(clock.now() - started)}; last seen: {_answer(state).seen}"
         raise WaitTimeout(message, hint=hint)
@@ -111,10 +131,10 @@ def wait_for(
         retry=retry_if_result(lambda answer: isinstance(answer, Pending)),
         wait=pause,
         stop=lambda _: deadline.remaining() <= 0,
-        sleep=clock.sleep,
+        sleep=sleep,
         before_sleep=tell,
         retry_error_callback=give_up,
-    )(probe)  # type: ignore[return-value]
+    )(open_probe)  # type: ignore[return-value]
 
 
 def again(
@@ -138,7 +158,7 @@ def again(
     return Retrying(
         retry=retry_if_exception(lambda error: isinstance(error, after) if isinstance(after, type) else after(error)),
         stop=is_over,
-        sleep=clock.sleep,
+        sleep=sleep,
         before_sleep=lambda _: first(),
         reraise=True,
     )(call)
@@ -175,10 +195,10 @@ def persist(
         return min(growing, deadline.remaining())
 
     return Retrying(
-        retry=retry_if_exception(lambda error: not over(error)),
+        retry=retry_if_exception(lambda error: not over(error) and not interrupts.gives_up()),
         wait=pause,
         stop=lambda state: state.attempt_number >= times or deadline.remaining() <= 0,
-        sleep=clock.sleep,
+        sleep=_pause,
         before_sleep=tell,
         reraise=True,
     )(call)

@@ -17,6 +17,7 @@ from amibake.ec2.network import Network
 from amibake.ec2.refusals import of_an_option
 from amibake.ec2.resource import eventually, remove, resource
 from amibake.errors import AmibakeError, InvalidOption
+from amibake.interrupts import opened
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import IpPermissionTypeDef
@@ -54,8 +55,7 @@ def temporary_key_pair(cloud: Cloud, builder: Builder, public: str) -> AbstractC
         return [pair["KeyName"] for pair in cloud.ec2.describe_key_pairs(Filters=cloud.of_this_build())["KeyPairs"]]
 
     def release(name: str) -> None:
-        by_hand = cloud.command("delete-key-pair", "--key-name", name)
-        remove(cloud, "key pair", name, partial(cloud.ec2.delete_key_pair, KeyName=name), by_hand)
+        remove(cloud, "key pair", name, partial(cloud.ec2.delete_key_pair, KeyName=name))
 
     return resource(cloud, "key pair", create=create, find=find, release=release)
 
@@ -84,9 +84,8 @@ def security_groups(cloud: Cloud, network: Network) -> Iterator[list[str]]:
 
     def release(group_id: str) -> None:
         delete = partial(cloud.ec2.delete_security_group, GroupId=group_id)
-        by_hand = cloud.command("delete-security-group", "--group-id", group_id)
         busy = ("DependencyViolation",)
-        remove(cloud, "security group", group_id, delete, by_hand, busy=busy, held_by=("instance",))
+        remove(cloud, "security group", group_id, delete, busy=busy, held_by=("instance",))
 
     with resource(cloud, "security group", create=create, find=find, release=release) as group_id:
         yield [group_id]
@@ -162,7 +161,8 @@ def our_address(builder_address: str, port: int) -> str:
 
 def _known(builder_address: str, find: Callable[[], str]) -> str:
     try:
-        return find()
+        with opened():
+            return find()
     except (OSError, HTTPException, ValueError) as error:
         raise InvalidOption(
             "temporary_security_group_source_cidrs: our own address, from which the builder at "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -23,6 +24,10 @@ OWN = ("profile", "access_key", "secret_key", "token", "assume_role")
 """The options that say whose credentials to use, which a session says as well."""
 
 
+_MAKING = threading.Lock()
+"""A session, unlike a client, is not to be used by two threads at once, and bakes side by side may share one."""
+
+
 @dataclass(frozen=True)
 class Clients:
     """Makes clients that raise our errors, all by the same credentials and with the same retries."""
@@ -39,7 +44,8 @@ class Clients:
     def service(self, name: str, region: str) -> Any:
         """Another service, "iam" say."""
         if (name, region) not in self._made:
-            plain = self.session.client(name, region_name=region, config=self.config)
+            with _MAKING:
+                plain = self.session.client(name, region_name=region, config=self.config)
             decode = None if name == "sts" else partial(self._decoded, region)
             self._made[name, region] = Translating(plain, service=name, decode=decode, retries=self.retries)
         return self._made[name, region]

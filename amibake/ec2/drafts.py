@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from amibake.ec2 import resource
+from amibake.ec2.by_hand import removal
 from amibake.ec2.cloud import CONSISTENCY, Cloud, missing
 from amibake.ec2.resource import eventually, make, unless_gone
 from amibake.errors import AmibakeError, WaitTimeout
@@ -76,7 +77,7 @@ class Drafts:
         if draft.id in self.deregistered or draft.id in self.left:
             return
         call = partial(deregister, draft.cloud, draft.id)
-        gone = resource.remove(draft.cloud, "image", draft.id, call, _by_hand(draft))
+        gone = resource.remove(draft.cloud, "image", draft.id, call)
         (self.deregistered if gone else self.left).add(draft.id)
 
 
@@ -113,7 +114,9 @@ def remove(drafts: Drafts) -> None:
             left = [draft for draft in left if draft not in here]
     except BaseException:
         for draft in left:
-            draft.cloud.ledger.left(f"perhaps image {draft.id}, or snapshots of it", _by_hand(draft))
+            draft.cloud.ledger.left(
+                f"perhaps image {draft.id}, or snapshots of it", removal(draft.cloud, "image", draft.id)
+            )
         raise
 
 
@@ -130,13 +133,6 @@ def deregister(cloud: Cloud, image_id: str) -> None:
 def is_protected(image: ImageTypeDef) -> bool:
     """Whether EC2 refuses to deregister it."""
     return image.get("DeregistrationProtection", "disabled") != "disabled"
-
-
-def _by_hand(draft: Draft) -> str:
-    cloud = draft.cloud
-    unprotect = cloud.command("disable-image-deregistration-protection", "--image-id", draft.id)
-    command = cloud.command("deregister-image", "--delete-associated-snapshots", "--image-id", draft.id)
-    return f"{unprotect} && {command}" if draft.id in cloud.protected else command
 
 
 def _delete_snapshots(cloud: Cloud, spared: Collection[str], *, expected: int) -> None:
@@ -165,8 +161,7 @@ def _delete_snapshots(cloud: Cloud, spared: Collection[str], *, expected: int) -
 def delete_snapshot(cloud: Cloud, snapshot: str) -> None:
     """Delete one once EC2 lets it; one that can't be deleted is a leftover."""
     delete = partial(cloud.ec2.delete_snapshot, SnapshotId=snapshot)
-    by_hand = cloud.command("delete-snapshot", "--snapshot-id", snapshot)
-    resource.remove(cloud, "snapshot", snapshot, delete, by_hand, busy=("InvalidSnapshot.InUse",))
+    resource.remove(cloud, "snapshot", snapshot, delete, busy=("InvalidSnapshot.InUse",))
 
 
 def snapshot_ids(image: ImageTypeDef) -> tuple[str, ...]:

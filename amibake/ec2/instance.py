@@ -280,8 +280,7 @@ def found_by_tag(cloud: Cloud) -> list[InstanceTypeDef]:
 
 def end(cloud: Cloud, instance_id: str, *, instead: Callable[[], object] | None = None) -> bool:
     """Terminate an instance; answers whether it is gone. Where it is not, it is a leftover. See `Machine.terminate`."""
-    by_hand = cloud.command("terminate-instances", "--instance-ids", instance_id)
     terminate = Machine(cloud, instance_id).terminate
     if instead is not None:
         terminate = partial(terminate, instead=instead)
-    return remove(cloud, "instance", instance_id, terminate, by_hand)
+    return remove(cloud, "instance", instance_id, terminate)

@@ -61,7 +61,6 @@ class _Part:
         make: The call that makes it.
         look: A call whose answer is false, or that fails, where it is not there or is somebody else's.
         remove: The call that removes it.
-        command: The same, by hand.
         held_by: The kinds of parts that have to be gone before it can go.
     """
 
@@ -71,7 +70,6 @@ class _Part:
     make: Callable[[], object]
     look: Callable[[], object]
     remove: Callable[[], object]
-    command: str
     held_by: tuple[str, ...] = ()
 
     def made(self) -> AbstractContextManager[str]:
@@ -94,8 +92,7 @@ class _Part:
             return []
 
     def _release(self, name: str) -> None:
-        by_hand = f"aws iam {self.command}"
-        remove(self.cloud, self.kind, name, self.remove, by_hand, busy=BUSY, held_by=self.held_by)
+        remove(self.cloud, self.kind, name, self.remove, busy=BUSY, held_by=self.held_by)
 
 
 def _parts(cloud: Cloud, name: str, document: str) -> Iterator[_Part]:
@@ -114,7 +111,6 @@ def _parts(cloud: Cloud, name: str, document: str) -> Iterator[_Part]:
         make=partial(iam.create_role, **role, AssumeRolePolicyDocument=_trust(cloud.region), Tags=tags),
         look=lambda: _is_ours(cloud, iam.get_role(**role)["Role"]),
         remove=partial(iam.delete_role, **role),
-        command=f"delete-role --role-name {name}",
         held_by=("role policy", "role in the instance profile"),
     )
     yield part(
@@ -122,14 +118,12 @@ def _parts(cloud: Cloud, name: str, document: str) -> Iterator[_Part]:
         make=partial(iam.put_role_policy, **policy, PolicyDocument=document),
         look=partial(iam.get_role_policy, **policy),
         remove=partial(iam.delete_role_policy, **policy),
-        command=f"delete-role-policy --role-name {name} --policy-name {name}",
     )
     yield part(
         "instance profile",
         make=partial(iam.create_instance_profile, **profile, Tags=tags),
         look=find_profile,
         remove=partial(iam.delete_instance_profile, **profile),
-        command=f"delete-instance-profile --instance-profile-name {name}",
         held_by=("role in the instance profile",),
     )
     yield part(
@@ -137,7 +131,6 @@ def _parts(cloud: Cloud, name: str, document: str) -> Iterator[_Part]:
         make=partial(iam.add_role_to_instance_profile, **profile, **role),
         look=lambda: [one for one in find_profile().get("Roles", ()) if one["RoleName"] == name],
         remove=partial(iam.remove_role_from_instance_profile, **profile, **role),
-        command=f"remove-role-from-instance-profile --instance-profile-name {name} --role-name {name}",
     )
 
 

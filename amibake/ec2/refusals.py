@@ -19,6 +19,7 @@ from botocore.exceptions import (
 
 from amibake.ec2.transient import FOREIGN, NO_CAPACITY, Foreign, Retries, is_transient, may_be_done
 from amibake.errors import AmibakeError, InvalidOption, NoCapacity, NotAuthorized
+from amibake.interrupts import opened
 
 _ENCODED = "Encoded authorization failure message: "
 _NOT_AUTHORIZED = {
@@ -70,7 +71,8 @@ class Translating:
 
         def once(arguments: Mapping[str, Any]) -> Any:
             try:
-                return method(**arguments)
+                with opened():
+                    return method(**arguments)
             except FOREIGN as error:
                 raise self._ours(call, error, arguments) from error
 

@@ -119,7 +119,7 @@ def _deregister_one_of_two(cloud: Cloud, image_id: str) -> None:
     by_hand = cloud.command("deregister-image", "--image-id", image_id)
     if image_id in cloud.protected:
         by_hand = f"{cloud.command('disable-image-deregistration-protection', '--image-id', image_id)} && {by_hand}"
-    remove(cloud, "image", image_id, partial(deregister, cloud, image_id), by_hand)
+    remove(cloud, "image", image_id, partial(deregister, cloud, image_id), by_hand=by_hand)
 
 
 def _register(cloud: Cloud, image: ImageTypeDef, builder: Builder, tags: DraftTags) -> str:

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from amibake import waiting
+from amibake.ec2.by_hand import removal
 from amibake.ec2.cloud import CONSISTENCY, RELEASE, Cloud, missing
 from amibake.errors import AmibakeError, WaitTimeout
 from amibake.image import EXPIRES
-from amibake.interrupts import held
+from amibake.interrupts import check, creating, held
 from amibake.waiting import Deadline, Pending, wait_for
 
 T = TypeVar("T")
@@ -48,20 +49,25 @@ def make(cloud: Cloud, kind: str, *, create: Callable[[], str], find: Callable[[
     made: list[str] = []
     if cloud.resumed and (there := find()):
         ids += there
+        for one in there:
+            cloud.ledger.owns(kind, one, removal(cloud, kind, one))
         _keep_alive(cloud, kind, there)
         return there[0]
+    check()
+    lost = True  # unless somebody says what became of it
     try:
-        with held():
-            made.append(_create(cloud, kind, create, find))
+        with creating(), cloud.ledger.making(kind, _where(cloud)):
+            try:
+                made.append(_create(cloud, kind, create, find))
+            except AmibakeError as error:
+                lost = error.lost
+                raise
             ids.extend(made)
             cloud.made[made[0]] = waiting.clock.now()
+            cloud.ledger.owns(kind, made[0], removal(cloud, kind, made[0]))
         cloud.ledger.created(kind, made[0])
-    except AmibakeError as error:
-        if not made and error.lost:  # EC2 has not said no, so there may be one
-            _find(cloud, kind, find, ids)
-        raise
     except BaseException:
-        if not made:
+        if not made and lost:
             _find(cloud, kind, find, ids)
         raise
     return made[0]
@@ -96,12 +102,18 @@ def _find(cloud: Cloud, kind: str, find: Callable[[], list[str]], ids: list[str]
     what, deadline = f"a lost {kind} to show", Deadline(CONSISTENCY)
     try:
         with held():
-            ids.extend(wait_for(what, lambda: find() or Pending("none"), deadline=deadline, emit=cloud.ledger.emit))
+            found = wait_for(what, lambda: find() or Pending("none"), deadline=deadline, emit=cloud.ledger.emit)
+            ids.extend(found)
+            for one in found:
+                cloud.ledger.owns(kind, one, removal(cloud, kind, one))
     except WaitTimeout:
         return  # so there is none
     except AmibakeError as error:
-        command = cloud.command("describe-tags", "--filters", f"Name=value,Values={cloud.build}")
-        cloud.ledger.left(f"perhaps a {kind} of build {cloud.build} ({error.message})", command)
+        cloud.ledger.left(f"perhaps a {kind} of build {cloud.build} ({error.message})", _where(cloud))
+
+
+def _where(cloud: Cloud) -> str:
+    return cloud.command("describe-tags", "--filters", f"Name=value,Values={cloud.build}")
 
 
 def eventually(cloud: Cloud, call: Callable[[], T], *codes: str, releasing: bool = False) -> T:
@@ -152,17 +164,18 @@ def remove(
     kind: str,
     name: str,
     call: Callable[[], object],
-    by_hand: str,
     *,
     busy: Collection[str] = (),
     held_by: Collection[str] = (),
+    by_hand: str = "",
 ) -> bool:
-    """Remove something, and answer with whether it is gone; what is not is a leftover, with the command `by_hand`.
+    """Remove something, and answer with whether it is gone; what is not is a leftover.
 
     Args:
         call: What removes it.
         busy: EC2's words for that it is still in use: the call is made again, for five minutes.
         held_by: The kinds of what it is in use by. When one of those could not be removed, nothing is waited for.
+        by_hand: The command that removes it, where it is not that of its kind.
     """
     gone = list[bool]()
 
@@ -180,7 +193,7 @@ def remove(
         return None
 
     try:
-        cloud.ledger.release(kind, name, attempt, by_hand)
+        cloud.ledger.release(kind, name, attempt, by_hand or removal(cloud, kind, name))
     finally:
         if not gone:
             cloud.stuck.add(kind)

@@ -12,6 +12,7 @@ from typing import Any
 from amibake import waiting
 from amibake.builder import Builder
 from amibake.builder.spot import AUTO
+from amibake.ec2.by_hand import removal
 from amibake.ec2.cloud import Cloud, tag_dict, tag_list
 from amibake.ec2.fresh import Fresh
 from amibake.ec2.refused import is_for_want_of_room, no_capacity, refusal
@@ -65,8 +66,7 @@ def launch_template(cloud: Cloud, builder: Builder, data: Request) -> AbstractCo
 
     def release(template_id: str) -> None:
         delete = partial(cloud.ec2.delete_launch_template, LaunchTemplateId=template_id)
-        by_hand = cloud.command("delete-launch-template", "--launch-template-id", template_id)
-        remove(cloud, "launch template", template_id, delete, by_hand)
+        remove(cloud, "launch template", template_id, delete)
 
     return resource(cloud, "launch template", create=create, find=find, release=release)
 
@@ -81,9 +81,8 @@ def fleets(cloud: Cloud) -> Iterator[list[str]]:
         yield made
     finally:
         for fleet_id in made or _fleets_of_instances(cloud):
-            by_hand = cloud.command("delete-fleets", "--terminate-instances", "--fleet-ids", fleet_id)
             busy = ("unexpectedError",)
-            remove(cloud, "fleet", fleet_id, partial(delete_fleets, cloud, [fleet_id]), by_hand, busy=busy)
+            remove(cloud, "fleet", fleet_id, partial(delete_fleets, cloud, [fleet_id]), busy=busy)
 
 
 def delete_fleets(cloud: Cloud, fleet_ids: Sequence[str]) -> None:
@@ -125,6 +124,7 @@ def request_spot(
         answer = cloud.ec2.create_fleet(**request, ClientToken=token)
         made.append(answer["FleetId"])
         cloud.made[answer["FleetId"]] = waiting.clock.now()
+        cloud.ledger.owns("fleet", answer["FleetId"], removal(cloud, "fleet", answer["FleetId"]))
         ids = [one for instance in answer.get("Instances", ()) for one in instance.get("InstanceIds", ())]
         if not ids:
             raise _failure(answer.get("Errors", ()))

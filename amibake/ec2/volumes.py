@@ -55,5 +55,4 @@ def _keep(cloud: Cloud, volume_id: str, device: str) -> None:
 
 def _remove(cloud: Cloud, volume_id: str) -> None:
     delete = partial(cloud.ec2.delete_volume, VolumeId=volume_id)
-    by_hand = cloud.command("delete-volume", "--volume-id", volume_id)
-    remove(cloud, "volume", volume_id, delete, by_hand, busy=("VolumeInUse",), held_by=("instance",))
+    remove(cloud, "volume", volume_id, delete, busy=("VolumeInUse",), held_by=("instance",))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from amibake import waiting
+from amibake import interrupts, waiting
 from amibake.errors import ConnectionLost, InvalidOption, WaitTimeout
 from amibake.events import Waiting
 from amibake.host import Host
@@ -84,6 +84,7 @@ def _wait_for_enter(terminal: int, host: Host, deadline: waiting.Deadline) -> No
     looked = waiting.clock.now()
     while not select.select([terminal], [], [], _TICK)[0]:
         waiting.clock.waited(_TICK)
+        interrupts.check()
         if deadline.remaining() <= 0:
             raise WaitTimeout(f"breakpoint: nobody pressed Enter within {waiting.duration(deadline.seconds)}")
         if waiting.clock.now() - looked >= _LOOK_EVERY:

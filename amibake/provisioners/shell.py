@@ -157,7 +157,7 @@ class Shell(Step):
         for script in self._contents():
             self._run(host, script)
         if pause := min(waiting.seconds(self.pause_after), host.remaining()):
-            waiting.clock.sleep(pause)
+            waiting.sleep(pause)
 
     def _contents(self) -> list[Script]:
         if self.inline is not None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from amibake.errors import AmibakeError
-from amibake.interrupts import Interrupted, interruptible
+from amibake.interrupts import Interrupted, interruptible, opened
 from amibake.sandbox.base import BASES
 from amibake.sandbox.cache import cache_directory
 from amibake.sandbox.cloud import LocalCloud
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments = ["up", *arguments]
     options = _parser().parse_args(arguments)
     try:
-        with interruptible():
+        with interruptible(ends_process=False), opened():
             options.run(options)
     except AmibakeError as error:
         _say(f"amibake.sandbox: {error}")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from amibake import waiting
+from amibake import interrupts, waiting
 from amibake.errors import ConnectionLost, WaitTimeout
 from amibake.events import Event
 from amibake.ssh.transport import FOREIGN, ClientTransport
@@ -97,6 +97,7 @@ class Running:
         status = self._channel.status_event
         streams = 2
         while streams or not status.is_set():
+            interrupts.check()
             if self._deadline.remaining() <= 0:
                 raise WaitTimeout(f"{self._name}: not ended after {duration(self._deadline.seconds)}")
             if not streams:

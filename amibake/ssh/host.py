@@ -8,6 +8,7 @@ from copy import copy
 from pathlib import Path
 from typing import Self, TypeVar
 
+from amibake import interrupts
 from amibake.errors import ConnectionLost, UploadFailed, WaitTimeout
 from amibake.events import Emit, Event, Warned
 from amibake.host import Completed, WhenLost
@@ -176,7 +177,8 @@ class SSHHost:
                     self._line.lost.append(f"{call.token} {beginning.main}")
             raise
         except BaseException:
-            self._line.begin_to_kill(f"{call.token} {beginning.main}")
+            if not interrupts.ending():  # then the builder itself is about to go
+                self._line.begin_to_kill(f"{call.token} {beginning.main}")
             raise
         tail = [*record.tail, *([f"killed by signal {ended.signal}"] if ended.signal else [])]
         said = record.text("stdout"), record.text("stderr")

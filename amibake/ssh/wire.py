@@ -11,6 +11,8 @@ from contextlib import suppress
 
 import paramiko
 
+from amibake import interrupts
+
 _AT_ONCE = struct.pack("ii", 1, 0)
 
 
@@ -18,13 +20,15 @@ class Wire:
     """What paramiko gets for a socket: a socket, or a channel of another SSH connection.
 
     Once questions are asked (`asking`), a peer from which nothing at all has come since the first unanswered one is
-    taken for dead after a while: reading and writing raise then. paramiko's thread reads all the time.
+    taken for dead after a while: reading and writing raise then, and so they do once the thread that has opened this
+    is interrupted. paramiko's thread reads all the time.
     """
 
     def __init__(self, carrier: socket.socket | paramiko.Channel) -> None:
         self._carrier = carrier
         self._asked_at: float | None = None
         self._limit = math.inf
+        self._is_given_up = interrupts.watch()
 
     def asking(self, limit: float) -> None:
         """The peer is about to be asked whether it is there; it has `limit` seconds."""
@@ -83,6 +87,8 @@ class Wire:
         return self._carrier._closed  # type: ignore[union-attr, no-any-return] # noqa: SLF001
 
     def _look(self) -> None:
+        if self._is_given_up():
+            raise ConnectionAbortedError(errno.ECONNABORTED, "interrupted")
         asked_at = self._asked_at
         if asked_at is not None and (silent := time.monotonic() - asked_at) > self._limit:
             # Not TimeoutError: paramiko takes that for a pause.

@@ -35,8 +35,9 @@ class LoopbackMachines:
         accounts: Users that the images have already, for instances launched from now on.
     """
 
-    def __init__(self, directory: Path, *, username: str = "admin") -> None:
-        """Keeps everything below `directory`, which is the caller's to remove."""
+    def __init__(self, directory: Path, *, username: str = "admin", port: int = 0) -> None:
+        """Keeps everything below `directory`, which is the caller's to remove. With a `port` all listen there, each at
+        its own address, so that other processes find them."""
         self.behaviour = Behaviour()
         self.all: dict[str, LoopbackMachine] = {}
         self.launches: dict[str, Launch] = {}
@@ -47,6 +48,7 @@ class LoopbackMachines:
         self.on_power_off: Callable[[str, bool], None] | None = None
         self._directory = directory
         self._username = username
+        self._port = port
         self._addresses = (str(ipaddress.IPv4Address(number)) for number in itertools.count(_FIRST))
         self._lock = threading.Lock()
 
@@ -68,7 +70,13 @@ class LoopbackMachines:
             shutil.copytree(image, root, symlinks=True)
         keys = [launch.public_key] if launch.public_key else []
         machine = LoopbackMachine(
-            address, root, keys, username=self._username, accounts=self.accounts, behaviour=self.behaviour
+            address,
+            root,
+            keys,
+            username=self._username,
+            accounts=self.accounts,
+            behaviour=self.behaviour,
+            listen_at=self._port,
         )
         self.launches[launch.instance_id] = launch
         self.all[launch.instance_id] = machine

@@ -59,11 +59,12 @@ class LoopbackMachine:
         behaviour: Behaviour | None = None,
         execute: bool = False,
         connect: Connect = connect,
+        listen_at: int = 0,
     ) -> None:
         """One user has this name, these keys and this password; `accounts` are others, with whom they share a home.
 
         With `execute` every command is really run by /bin/sh, as the user who runs the tests. `connect` is where a
-        connection goes that leads on through this machine.
+        connection goes that leads on through this machine; `listen_at` the port where it listens, 0 for any.
         """
         self.address = address
         self.port = 0
@@ -73,6 +74,7 @@ class LoopbackMachine:
         self.behaviour = behaviour or Behaviour()
         self.execute = execute
         self.connect = connect
+        self.listen_at = listen_at
         self.ran: list[Ran] = []
         self.logins = 0
         self.timer: int | None = None
@@ -116,7 +118,7 @@ class LoopbackMachine:
     def start(self) -> None:
         """Listen, with a boot id that it never had."""
         self._boot()
-        self._listener = socket.create_server((self.address, 0))
+        self._listener = socket.create_server((self.address, self.listen_at))
         self.port = self._listener.getsockname()[1]
         self._accepting = threading.Thread(target=self._accept, args=(self._listener,), name="sshd", daemon=True)
         self._accepting.start()

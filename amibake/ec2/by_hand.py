@@ -1,0 +1,32 @@
+"""The commands by which a person removes what a bake has made."""
+
+from __future__ import annotations
+
+from amibake.ec2.cloud import Cloud
+
+_EC2 = {
+    "fleet": "delete-fleets --terminate-instances --fleet-ids",
+    "image": "deregister-image --delete-associated-snapshots --image-id",
+    "instance": "terminate-instances --instance-ids",
+    "key pair": "delete-key-pair --key-name",
+    "launch template": "delete-launch-template --launch-template-id",
+    "security group": "delete-security-group --group-id",
+    "snapshot": "delete-snapshot --snapshot-id",
+    "volume": "delete-volume --volume-id",
+}
+_IAM = {
+    "instance profile": "delete-instance-profile --instance-profile-name {0}",
+    "role": "delete-role --role-name {0}",
+    "role in the instance profile": "remove-role-from-instance-profile --instance-profile-name {0} --role-name {0}",
+    "role policy": "delete-role-policy --role-name {0} --policy-name {0}",
+}
+
+
+def removal(cloud: Cloud, kind: str, name: str) -> str:
+    """The command of AWS's that removes a resource of this kind and id or, of what has a name of its own, name."""
+    if kind in _IAM:
+        return f"aws iam {_IAM[kind].format(name)}"
+    command = cloud.command(*_EC2.get(kind, f"delete-{kind.replace(' ', '-')} --id").split(), name)
+    if kind == "image" and name in cloud.protected:
+        return f"{cloud.command('disable-image-deregistration-protection', '--image-id', name)} && {command}"
+    return command
