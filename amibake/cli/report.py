@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -153,10 +152,5 @@ def stamped(event: Event) -> str:
 def write(stream: TextIO, line: str) -> None:
     """One line, at once. What nobody reads any more is no reason to fail."""
     text = line.encode(stream.encoding or "utf-8", "backslashreplace").decode(stream.encoding or "utf-8")
-    try:
+    with suppress(OSError):
         print(text, file=stream, flush=True)
-    except BrokenPipeError:  # Python would try again at its end, and complain
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    except OSError:
-        pass

@@ -85,6 +85,13 @@ def test_a_policy_is_printed_as_json(run: Run, monkeypatch: pytest.MonkeyPatch) 
     assert asked[1] == ((), {})
 
 
+def test_the_policy_is_the_librarys(run: Run) -> None:
+    assert json.loads(run("policy", "sharing").stdout) == amibake.policy("sharing")
+    done = run("policy", "sharin")
+    assert done.exit_code == 2
+    assert "did you mean sharing?" in done.stderr
+
+
 def test_a_manifest_gets_each_image_at_its_end(primal: Run, place: Place, tmp_path: Path) -> None:
     ids = [primal("-q", "--no-log", "--manifest", "manifest.json").stdout.strip() for _ in range(2)]
     manifest = json.loads((tmp_path / "manifest.json").read_text())

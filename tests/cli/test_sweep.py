@@ -11,7 +11,9 @@ import pytest
 import amibake
 from amibake.errors import InvalidOption
 from amibake.events import StepStarted
+from amibake.testing import Place
 from tests.cli.conftest import Run
+from tests.cli.test_schema import checked
 
 
 @dataclass(frozen=True)
@@ -91,3 +93,21 @@ def test_a_wrong_option_is_named_as_on_the_command_line(
     monkeypatch.setattr(amibake, "sweep", refuse)
     done = run("sweep", "--build", "x")
     assert (done.exit_code, done.stderr) == (2, "error: --build: the id of a bake, 16 hex digits, not 'x'\n")
+
+
+def test_what_a_killed_bake_has_left_is_removed_once_it_has_expired(run: Run, place: Place) -> None:
+    ec2 = place.session.client("ec2")
+    tags = [{"Key": "amibake:build", "Value": "0123456789abcdef"}]
+    tags.append({"Key": "amibake:expires", "Value": str(int(place.clock.epoch()) + 3600)})
+    group = ec2.create_security_group(
+        GroupName="amibake",
+        Description="amibake",
+        TagSpecifications=[{"ResourceType": "security-group", "Tags": tags}],
+    )["GroupId"]
+    assert run("sweep").stdout == "nothing to remove in us-east-1\n"
+    place.clock.sleep(3 * 3600)
+    assert run("sweep", "--dry-run").stdout.startswith(f"would be removed: security group {group} ")
+    done = run("sweep", "--json")
+    assert done.exit_code == 0, done.stderr
+    assert [one["id"] for one in checked(done.stdout)[-1]["sweep"]["removed"]] == [group]
+    assert run("sweep", "-q").output == ""
