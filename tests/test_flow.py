@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -118,7 +119,7 @@ def test_without_the_ingress_rule_nobody_gets_in(place: Place, monkeypatch: pyte
     monkeypatch.setattr(flow, "admit_ssh", lambda *_: None)
     with pytest.raises(amibake.SSHTimeout, match="timed out") as caught:
         amibake.bake(builder(place, ssh_timeout=60), session=place.session)
-    assert "is running; its console ends with:" in caught.value.hint
+    assert re.search(r"is running, with the public address \S+; its console ends with:", caught.value.hint)
     assert images(place) == []
 
 
