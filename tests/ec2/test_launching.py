@@ -20,7 +20,7 @@ from amibake.ec2.network import Network, find_network
 from amibake.ec2.profile import temporary_profile
 from amibake.ec2.source import SourceImage, find_source_image
 from amibake.errors import AmibakeError, InvalidOption, NoCapacity, NotAuthorized
-from amibake.interrupts import Interrupted, interruptible
+from amibake.interrupts import interruptible
 from amibake.ledger import Ledger
 from amibake.ssh.keys import make_key_pair
 from amibake.strict import StrictEC2
@@ -288,7 +288,7 @@ def test_a_signal_while_it_is_terminated_does_not_leave_its_volumes(
         return terminate(**arguments)
 
     monkeypatch.setattr(cloud.ec2._client, "terminate_instances", interrupted)  # type: ignore[attr-defined]
-    with pytest.raises(Interrupted), interruptible(), launched(cloud, builder(), source):
+    with pytest.raises(KeyboardInterrupt), interruptible(), launched(cloud, builder(), source):
         cloud.ec2.create_volume(Size=1, AvailabilityZone="us-east-1a", TagSpecifications=cloud.specification("volume"))
     assert states(cloud) == ["terminated"]
     assert cloud.ec2.describe_volumes()["Volumes"] == []
