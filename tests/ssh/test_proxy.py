@@ -136,7 +136,7 @@ def test_a_command_that_hangs(enter: Connect, tmp_path: Path) -> None:
     with pytest.raises(SSHTimeout, match=r"banner; the proxy command said: resolving\n"):
         enter(f"sh -c 'echo $$ > {tmp_path}/pid; echo resolving >&2; exec sleep 600'", timeout=0.01, patience=patience)
     assert not alive((tmp_path / "pid").read_text().strip())
-    with pytest.raises(SSHTimeout, match=r"banner\n"):
+    with pytest.raises(SSHTimeout, match=r"no SSH banner came\n"):
         enter("sleep 600", timeout=0.01, patience=patience)
 
 
