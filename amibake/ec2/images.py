@@ -155,13 +155,13 @@ def published(cloud: Cloud, tags: Mapping[str, str]) -> Iterator[Image]:
     )["Images"]
     newest = sorted(found, key=lambda image: (image.get("CreationDate", ""), image["ImageId"]), reverse=True)
     for image in newest:
-        if _is_published(cloud, image):
+        if is_published(cloud, image):
             yield as_image({cloud.region: image}, cloud.region)
 
 
-def _is_published(cloud: Cloud, image: ImageTypeDef) -> bool:
-    """A copy counts from the moment at which the image in its region of origin is marked as published; its own mark
-    follows."""
+def is_published(cloud: Cloud, image: ImageTypeDef) -> bool:
+    """Whether it is published. A copy counts from the moment at which the image in its region of origin is marked as
+    published; its own mark follows."""
     tags = tag_dict(image.get("Tags"))
     if tags.get(STATE) == PUBLISHED:
         return True

@@ -9,6 +9,7 @@ the others follow.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import ImageTypeDef
 
     from amibake.ec2.lookup import Plan
+
+TOO_LATE = 600.0
+"""Seconds before the things of a bake count as dead from which on it publishes nothing: it has to be over by then, by
+anybody's clock."""
 
 _JUST_MADE = ("InvalidAMIID.NotFound", "InvalidSnapshot.NotFound", "InvalidID")
 
@@ -87,6 +92,7 @@ def publish(cloud: Cloud, drafts: Drafts, images: Mapping[str, ImageTypeDef], bu
     home = next(iter(images))
     published = {image["ImageId"]: snapshot_ids(image) for image in images.values()}
     with held():
+        _check_not_dead(cloud)
         try:
             _decide(cloud.elsewhere(home), images[home], builder)
         except BaseException as error:
@@ -181,15 +187,36 @@ def _modify(cloud: Cloud, image: ImageTypeDef, **attribute: Any) -> None:
         raise of_an_option(error, {"InvalidAMIAttributeItemValue": "ami_users"}) from error
 
 
+def _check_not_dead(cloud: Cloud) -> None:
+    """Raises AmibakeError once a sweep may take the bake for dead. Its deadline does not see to that: the clock of a
+    machine that is asleep stands still."""
+    expires = int(cloud.marks[EXPIRES])
+    if waiting.clock.epoch() >= expires - TOO_LATE:
+        raise AmibakeError(
+            f"nothing is published, since a sweep may remove what this bake has made: that counts as dead from "
+            f"{datetime.fromtimestamp(expires, UTC):%Y-%m-%d %H:%M} UTC on",
+            hint="This machine was asleep meanwhile, or its clock was set. Bake again.",
+        )
+
+
 def _decide(cloud: Cloud, image: ImageTypeDef, builder: Builder) -> None:
-    """The call that publishes; repeated while nobody says what became of it, which does no harm."""
+    """The call that publishes; repeated while nobody says what became of it, which does no harm. The error counts as
+    lost when any of the tries may have been done."""
     what, deadline = f"image {image['ImageId']} to be published", Deadline(CONSISTENCY, within=cloud.deadline)
-    tag = partial(_tag_as_published, cloud, image, builder)
+    tag, lost = partial(_tag_as_published, cloud, image, builder), list[AmibakeError]()
+
+    def is_lost(error: AmibakeError) -> bool:
+        lost.extend([error] * error.lost)
+        return error.lost
+
     try:
-        patiently(cloud, what, tag, again=lambda error: error.lost, deadline=deadline)
+        patiently(cloud, what, tag, again=is_lost, deadline=deadline)
     except AmibakeError as error:
-        if not error.lost or not _is_decided(cloud, image):
-            raise
+        error.lost = bool(lost)
+        with suppress(AmibakeError):  # who publishes asks again
+            if lost and _is_decided(cloud, image):
+                return
+        raise
 
 
 def _is_decided(cloud: Cloud, image: ImageTypeDef) -> bool:

@@ -8,7 +8,8 @@ from functools import partial
 
 from amibake.ec2 import iam_remains
 from amibake.ec2.cloud import RELEASE, Cloud, missing, tag_list
-from amibake.ec2.drafts import LATE, is_protected, snapshot_ids
+from amibake.ec2.drafts import LATE, describe, is_protected, snapshot_ids
+from amibake.ec2.images import is_published
 from amibake.ec2.listing import list_things
 from amibake.ec2.profile import BUSY, UNKNOWN
 from amibake.ec2.remains import KINDS, Thing
@@ -54,6 +55,8 @@ class Removal:
     finished: list[Thing] = field(default_factory=list)
     _staying: set[str] = field(default_factory=set)
     """The builds and images of which something else depends that is still there."""
+    _published: set[str] = field(default_factory=set)
+    """Images that have been published since they were listed, and their snapshots."""
 
     def remove(self, things: Sequence[Thing], seen: Sequence[Thing]) -> None:
         """Remove these; `seen` are all that were listed."""
@@ -111,10 +114,19 @@ class Removal:
         return {}
 
     def _remove_one(self, thing: Thing) -> bool:
+        if thing.id in self._published:
+            return False
         if thing.kind == "snapshot" and thing.id in self._staying:
             error = AmibakeError("the image that is made of it could not be removed")
             return self._release(thing, partial(_confirm, error))
         cloud = self.clouds[thing.region]
+        if thing.kind == "image":
+            try:
+                published = self._was_published_meanwhile(cloud, thing)
+            except AmibakeError as error:
+                return self._release(thing, partial(_confirm, error))
+            if published:
+                return False
         call = iam_remains.removal(cloud, thing)[0] if not thing.region else _call(cloud, thing)
         busy = _IN_USE.get(thing.kind, ())
         # what an instance that is still there holds will not be free soon
@@ -132,13 +144,19 @@ class Removal:
 
         return self._release(thing, remove)
 
+    def _was_published_meanwhile(self, cloud: Cloud, image: Thing) -> bool:
+        """Since it was listed instances have been waited for; a bake that is named may go on all the while."""
+        found = describe(cloud.ec2, image.id)
+        if found is None or not is_published(cloud, found):
+            return False
+        self._published |= {image.id, *snapshot_ids(found)}
+        cloud.ledger.warn(f"image {image.id} in {image.region} stays: its bake has published it meanwhile")
+        return True
+
     def _release(self, thing: Thing, remove: Callable[[], object]) -> bool:
         """Answers whether it is gone; if not, it is a leftover."""
         cloud, gone = self.clouds[thing.region], list[bool]()
-        if thing.region:
-            command = cloud.command(*_COMMANDS[thing.kind], thing.id)
-        else:
-            command = f"aws iam {iam_remains.removal(cloud, thing)[1]}"
+        command = _by_hand(cloud, thing) if thing.region else f"aws iam {iam_remains.removal(cloud, thing)[1]}"
 
         def removed() -> None:
             remove()
@@ -217,6 +235,14 @@ def _call(cloud: Cloud, thing: Thing) -> Callable[[], object]:
         "volume": partial(ec2.delete_volume, VolumeId=thing.id),
     }
     return calls[thing.kind]
+
+
+def _by_hand(cloud: Cloud, thing: Thing) -> str:
+    """The command that does the same."""
+    command = cloud.command(*_COMMANDS[thing.kind], thing.id)
+    if thing.kind == "image" and is_protected(thing.facts):  # type: ignore[arg-type]  # they are EC2's
+        return f"{cloud.command('disable-image-deregistration-protection', '--image-id', thing.id)} && {command}"
+    return command
 
 
 def _deregister(cloud: Cloud, image: Thing) -> None:

@@ -492,3 +492,56 @@ def test_an_image_that_cannot_go_keeps_its_snapshot(
     assert second.startswith(f"snapshot {snapshot} (the image that is made of it could not be removed)")
     assert swept.removed == ()
     assert {one.id for one in sweep().removed} == {image, snapshot}
+
+
+@pytest.mark.parametrize("region", [HOME, AWAY])
+def test_what_is_published_during_the_sweep_stays(
+    cloud: Cloud, machine: Machine, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, region: str
+) -> None:
+    image = draft(cloud, machine, clock)
+    there = {HOME: image, AWAY: copied(cloud, clock, image)}
+    of_home = snapshots(cloud)
+    remove = removal.Removal.remove
+
+    def publish_first(self: removal.Removal, *arguments: Any, **more: Any) -> None:
+        publish(cloud, image, *of_home)  # it is the one that decides
+        remove(self, *arguments, **more)
+
+    monkeypatch.setattr(removal.Removal, "remove", publish_first)
+    before = {one: (images(cloud, one).keys(), snapshots(cloud, one)) for one in there}
+    swept = sweep(region, build=cloud.build)
+    assert {one: (images(cloud, one).keys(), snapshots(cloud, one)) for one in there} == before
+    assert [one.kind for one in swept.removed if one.kind in ("image", "snapshot")] == []
+    assert swept.leftovers == ()
+    assert swept.warnings == (f"image {there[region]} in {region} stays: its bake has published it meanwhile",)
+
+
+def test_an_image_that_cannot_be_looked_at_again_is_left(
+    cloud: Cloud, machine: Machine, clock: FakeClock, strict: StrictEC2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = draft(cloud, machine, clock)
+    remove = removal.Removal.remove
+
+    def refuse_first(self: removal.Removal, *arguments: Any, **more: Any) -> None:
+        strict.refuse("DescribeImages", times=1)
+        remove(self, *arguments, **more)
+
+    monkeypatch.setattr(removal.Removal, "remove", refuse_first)
+    first, _ = sweep().leftovers
+    assert first.startswith(f"image {image} (DescribeImages: ")
+    assert images(cloud).keys() == {image}
+
+
+def test_a_protected_draft_that_cannot_go_is_left_with_commands_that_lift_that(
+    cloud: Cloud, machine: Machine, clock: FakeClock, strict: StrictEC2
+) -> None:
+    image = draft(cloud, machine, clock)
+    cloud.ec2.enable_image_deregistration_protection(ImageId=image)
+    strict.refuse("DisableImageDeregistrationProtection", times=1)
+    first, _ = sweep().leftovers
+    by_hand = [
+        f"aws ec2 disable-image-deregistration-protection --image-id {image} --region {HOME}",
+        f"aws ec2 deregister-image --delete-associated-snapshots --image-id {image} --region {HOME}",
+    ]
+    assert first.endswith(f"; remove it with: {' && '.join(by_hand)}")
+    assert images(cloud).keys() == {image}

@@ -6,15 +6,19 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from amibake.ec2.cloud import Cloud, tag_dict
+from amibake import waiting
+from amibake.builder.access import Access
+from amibake.ec2.cloud import Cloud, connect, tag_dict
 from amibake.ec2.images import find_published
 from amibake.ec2.instance import Machine
 from amibake.ec2.publication import _JUST_MADE
 from amibake.errors import AmibakeError, ImageFailed, InvalidOption, NotAuthorized
 from amibake.events import Event, Removed, Waiting
+from amibake.ledger import Ledger
 from amibake.strict import StrictEC2
 from amibake.testing.clock import FakeClock
 from tests.ec2.baking import TAGS, bake, baking
@@ -199,6 +203,68 @@ def test_a_publication_whose_answer_was_lost_counts(
     monkeypatch.setattr(cloud.ec2._client, "create_tags", lose)  # type: ignore[attr-defined]
     image = bake(cloud, machine)
     assert list(images(cloud)[HOME]) == [image.id]
+
+
+def hasty(strict: StrictEC2) -> Cloud:
+    """One that repeats no call by itself."""
+    own = boto3.Session(region_name=HOME)
+    return connect(own, build="b" * 16, ledger=Ledger(), seconds=3600, access=Access(max_retries=0))
+
+
+def test_a_publication_whose_answer_was_lost_counts_also_when_its_repetition_is_refused(
+    strict: StrictEC2, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud = hasty(strict)
+    tag = cloud.ec2._client.create_tags  # type: ignore[attr-defined]
+
+    def lose(**arguments: Any) -> None:
+        tag(**arguments)
+        strict.refuse("CreateTags", "RequestExpired")
+        raise EndpointConnectionError(endpoint_url="here")
+
+    monkeypatch.setattr(cloud.ec2._client, "create_tags", lose)  # type: ignore[attr-defined]
+    image = bake(cloud, machine)
+    assert images(cloud)[HOME][image.id]["amibake:state"] == "published"
+
+
+def test_what_may_be_published_stays_when_it_cannot_be_looked_at(
+    strict: StrictEC2, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud, refusals = hasty(strict), list[Any]()
+    tag = cloud.ec2._client.create_tags  # type: ignore[attr-defined]
+
+    def lose(**arguments: Any) -> None:
+        tag(**arguments)
+        refusals.append(strict.refuse("DescribeImages", "RequestLimitExceeded"))
+        raise EndpointConnectionError(endpoint_url="here")
+
+    monkeypatch.setattr(cloud.ec2._client, "create_tags", lose)  # type: ignore[attr-defined]
+    with pytest.raises(AmibakeError, match="CreateTags") as caught:
+        bake(cloud, machine)
+    for refusal in refusals:
+        refusal.lift()
+    ((image, tags),) = images(cloud)[HOME].items()
+    assert tags["amibake:state"] == "published"
+    assert caught.value.__notes__ == [f"published nevertheless: {image}"]
+    (leftover,) = cloud.ledger.leftovers
+    assert leftover.startswith(f"perhaps image {image}, published or not")
+
+
+@pytest.mark.parametrize("asleep", [3600 + 30 * 60 - 700, 3600 + 30 * 60 - 500, 10 * 3600])
+def test_a_bake_that_has_outlived_its_time_asleep_publishes_nothing(
+    cloud: Cloud, machine: Machine, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, asleep: int
+) -> None:
+    """Meanwhile a sweep may have removed a copy of it, say. A monotonic clock stands still then."""
+    woken = waiting.clock.epoch() + asleep
+    with baking(cloud, machine, ami_regions=COPIES) as under_way:
+        monkeypatch.setattr(clock, "epoch", lambda: woken)
+        if asleep < 3600 + 30 * 60 - 600:
+            under_way.finish()
+            return
+        with pytest.raises(AmibakeError, match="a sweep may remove what this bake has made") as caught:
+            under_way.finish()
+    assert "asleep" in caught.value.hint
+    assert_nothing_is_left(cloud)
 
 
 def test_tags_of_a_draft_that_stay_are_only_a_warning(cloud: Cloud, machine: Machine, strict: StrictEC2) -> None:

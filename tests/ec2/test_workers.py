@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 
 from amibake.ec2.workers import workers
+from amibake.interrupts import interruptible
 
 
 def test_answers_come_in_the_order_of_what_was_asked() -> None:
@@ -27,3 +31,17 @@ def test_after_an_error_nothing_else_is_begun_and_what_waits_is_told(no_thread_l
         work.each(call, range(5000))
     assert work.stopped.is_set()
     assert len(begun) < 5000
+
+
+def test_a_signal_is_raised_while_calls_are_waited_for(no_thread_left: None) -> None:
+    ended: list[bool] = []
+
+    def call(number: int) -> None:
+        if number == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        ended.append(work.stopped.wait(3))
+
+    with pytest.raises(KeyboardInterrupt), interruptible(), workers() as work:
+        work.each(call, range(100))
+    assert all(ended)
+    assert len(ended) < 100
