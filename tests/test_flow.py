@@ -118,7 +118,8 @@ def test_without_the_ingress_rule_nobody_gets_in(place: Place, monkeypatch: pyte
     monkeypatch.setattr(flow, "admit_ssh", lambda *_: None)
     with pytest.raises(amibake.SSHTimeout, match="timed out") as caught:
         amibake.bake(builder(place, ssh_timeout=60), session=place.session)
-    assert "is running; its console ends with:" in caught.value.hint
+    assert "is running, with the public address " in caught.value.hint
+    assert "; its console ends with:" in caught.value.hint
     assert images(place) == []
 
 
