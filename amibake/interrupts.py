@@ -149,11 +149,13 @@ def interruptible(
 
 class opened:  # noqa: N801 - used like a function
     """A block in which a signal is raised wherever it arrives: it waits, or asks, or does what is the user's, and what
-    is made in it belongs to nobody but itself. An error that comes out of it after the interrupt is the interrupt."""
+    is made in it belongs to nobody but itself. Whatever it makes of the interrupt, an error of its own or nothing at
+    all, it is the interrupt that comes out of it."""
 
     def __enter__(self) -> None:
         self._scope = scope = _here.scope
         if scope is not None:
+            self._before = scope.raised
             scope.opened += 1  # first, so that from now on one that arrives is raised
             if scope.is_due():
                 scope.opened -= 1
@@ -163,7 +165,8 @@ class opened:  # noqa: N801 - used like a function
         scope = self._scope
         if scope is not None:
             scope.opened -= 1
-            if isinstance(error, Exception) and scope.is_due():
+            hidden = scope.raised and not self._before
+            if (isinstance(error, Exception) and (hidden or scope.is_due())) or (error is None and hidden):
                 raise scope.error() from error
 
 

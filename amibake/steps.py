@@ -22,6 +22,7 @@ from amibake.errors import (
 )
 from amibake.events import StepSkipped, Waiting, Warned
 from amibake.host import Host, Provisioner
+from amibake.interrupts import opened
 from amibake.ledger import Ledger
 
 _ANSWERS_WITHIN = 10.0
@@ -141,7 +142,8 @@ def _try(step: Provisioner, name: str, host: Host) -> None:
     def once() -> None:
         nonlocal tries
         tries += 1
-        step.provision(_limited(host, _seconds(step, "timeout")))
+        with opened():
+            step.provision(_limited(host, _seconds(step, "timeout")))
 
     def failed(error: BaseException, number: int, pause: float) -> None:
         _warn(host, f"{_said(name, error)} (try {number} of {times}; again in {waiting.duration(pause)})")

@@ -477,6 +477,49 @@ def test_an_interrupt_that_a_step_swallows_ends_the_bake_all_the_same(place: Pla
         amibake.bake(builder, [Stubborn()], session=place.session)
 
 
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_an_interrupt_of_which_a_step_makes_an_error_is_the_interrupt(place: Place, *, cancelled: bool) -> None:
+    """So that nothing is cleaned up on the builder, tried again or kept, while somebody waits for the end."""
+    cancel, tries = threading.Event(), list[int]()
+
+    class Hiding(amibake.Step):
+        def check(self) -> None:
+            pass
+
+        def provision(self, _: amibake.Host) -> None:
+            tries.append(1)
+            try:
+                cancel.set() if cancelled else send(signal.SIGINT)
+                waiting.sleep(0.001)
+            except KeyboardInterrupt as error:
+                raise amibake.AmibakeError("aborted") from error
+
+    builder = amibake.Builder(ami_name="shop {{timestamp}}", source_ami=place.source_ami, instance_type="t3.micro")
+    with pytest.raises(KeyboardInterrupt) as caught:
+        amibake.bake(
+            builder,
+            [Hiding(max_retries=2, continue_on_error=True)],
+            error_cleanup_provisioners=[amibake.Shell(inline=["the cleanup"])],
+            on_error="keep",
+            session=place.session,
+            cancel=cancel,
+        )
+    assert isinstance(caught.value, Interrupted) == cancelled
+    assert len(tries) == 1
+    assert place.machines.newest.ran == []
+
+
+def test_an_interrupt_that_on_event_swallows_ends_the_bake_at_once(place: Place) -> None:
+    def listen(event: object) -> None:
+        if str(event).startswith("created key pair"):
+            with contextlib.suppress(KeyboardInterrupt):
+                send(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        bake(place, on_event=listen)
+    assert "RunInstances" not in {request.action for request in place.ec2.requests}
+
+
 def test_a_signal_after_the_image_was_published_says_that_it_was(place: Place) -> None:
     def publishing(params: dict[str, Any], **_: Any) -> None:
         if "published" in str(params):

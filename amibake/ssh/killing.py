@@ -12,9 +12,16 @@ from amibake.remote import program
 #
 # Left alone: this program with all that it descends from, sshd with its connections, and what carries another run's
 # token. What init has started is not a descendant.
+#
+# An empty token would be one that all processes carry: when the line has not arrived whole, since the connection was
+# lost or closed before, nothing is killed.
 _KILL = r"""
 LC_ALL=C; export LC_ALL
-read -r token main
+read -r token main || token=
+case $token in
+    ????????????????*) ;;
+    *) echo 'what to kill did not arrive' >&2; exit 2 ;;
+esac
 IFS=: read -r main start session login boot <<END
 $main
 END

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -60,7 +59,7 @@ def command_line(served: Served, region: str, mailtube: Path) -> list[str]:
 
 @dataclass
 class Child:
-    """One of them. It can be sent signals before it is there: then it gets them as soon as it is.
+    """One of them.
 
     Attributes:
         sent: When each signal was sent.
@@ -72,15 +71,19 @@ class Child:
     status: int | None = None
     said: str = ""
     _process: subprocess.Popen[bytes] | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, served: Served, words: Sequence[str]) -> None:
         """Run it to its end. One that hangs is killed, and its status -9."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         environment |= {**served.environment(self.region), "PYTHONPATH": str(ROOT)}
-        with tempfile.TemporaryFile() as said:
+        with tempfile.TemporaryFile() as said, tempfile.TemporaryDirectory() as directory:
             self._process = subprocess.Popen(
-                words, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said
+                words,
+                cwd=directory,  # a command writes its log there
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
             )
             try:
                 self.status = self._process.wait(LIMIT)
@@ -92,10 +95,9 @@ class Child:
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal, unless it has ended."""
-        with self._lock:
-            assert self._process is not None
-            self.sent.append(time.monotonic())
-            self._process.send_signal(number)
+        assert self._process is not None
+        self.sent.append(time.monotonic())
+        self._process.send_signal(number)
 
 
 def in_regions(do: Callable[[str, Moment], T], moments: Sequence[Moment]) -> list[T]:

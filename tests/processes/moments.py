@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from amibake.testing import Answer
+from amibake.testing import Answer, LoopbackMachine
 from tests.processes.served import Call, Served
 
 Do = Callable[[], object]
@@ -36,7 +36,9 @@ class Moment:
 
     @contextmanager
     def of(self, served: Served, region: str, do: Do) -> Iterator[threading.Event]:
-        """While the block lasts `do` is called when the moment comes, once; the event says whether it has come."""
+        """While the block lasts `do` is called when the moment comes, once; the event says whether it has come. What is
+        still under way of an earlier bake is no moment of this one."""
+        served.ec2.settle(region)
         come, lock = threading.Event(), threading.Lock()
 
         def once() -> None:
@@ -79,12 +81,11 @@ def uploaded(fraction: float, *, stalls: bool = False) -> Moment:
     """When so much of the upload has arrived; the machine `stalls` when it reads no more then."""
 
     def prepare(served: Served, region: str, do: Do) -> Undo:
-        over = threading.Event()
+        over, earlier = threading.Event(), list(served.machines.all.values())
 
-        def tell(received: int) -> None:
-            if received >= fraction * LARGE:
+        def tell(machine: LoopbackMachine, received: int) -> None:
+            if machine not in earlier and received >= fraction * LARGE:
                 do()
-                machine = served.machines.newest_of[region]
                 while stalls and machine.port and not over.wait(0.05):
                     pass
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from email.utils import formatdate
@@ -57,14 +58,14 @@ class Refusing(Behaviour):
 
 class Machines(LoopbackMachines):
     """Machines of several regions, those of each with a behaviour of their own; `on_input` is told of the bytes of a
-    command's input as they arrive."""
+    command's input as they arrive, and at which machine."""
 
     def __init__(self, directory: Path, *, port: int) -> None:
         super().__init__(directory, port=port)
         self.regions: dict[str, str] = {}
         """Of each source image."""
         self.behaviours: dict[str, Refusing] = {}
-        self.on_input: dict[str, Callable[[int], object]] = {}
+        self.on_input: dict[str, Callable[[LoopbackMachine, int], object]] = {}
         self.newest_of: dict[str, LoopbackMachine] = {}
 
     def run(self, launch: Launch) -> str:
@@ -76,7 +77,7 @@ class Machines(LoopbackMachines):
 
         def count(received: int) -> int | None:
             if tell := self.on_input.get(region):
-                tell(received)
+                tell(machine, received)
             return plain(received)
 
         machine._count = count  # type: ignore[method-assign]
@@ -93,13 +94,28 @@ class WatchedEC2(StrictEC2):
         self.times: list[tuple[str, str, float]] = []
         self.ahead = 0.0
         """Seconds by which its date is ahead of this machine's."""
+        self._under_way: Counter[str] = Counter()
+        self._changed = threading.Condition()
 
     def record(self, region: str, action: str, query: Mapping[str, Sequence[str]]) -> None:
         super().record(region, action, query)
         self.times.append((region, action, time.monotonic()))
         _last.call = (region, action)
+        with self._changed:
+            self._under_way[region] += 1
         if tell := self.arrived.get(region):
             tell(region, action)
+
+    def over(self, region: str) -> None:
+        """A call has been answered, or can't be."""
+        with self._changed:
+            self._under_way[region] -= 1
+            self._changed.notify_all()
+
+    def settle(self, region: str) -> None:
+        """Wait until no call is under way: one whose caller was killed still is for a moment."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: not self._under_way[region], 30)
 
 
 class _Last(threading.local):
@@ -179,7 +195,12 @@ def _listening(ec2: WatchedEC2) -> Iterator[str]:
 
     def watched(environ: Any, start_response: Any) -> Iterable[bytes]:
         _last.call = None
-        answer = application(environ, start_response)
+        try:
+            answer = application(environ, start_response)
+        except BaseException:
+            if _last.call:
+                ec2.over(_last.call[0])
+            raise
         return _Answer(answer, ec2, _last.call)
 
     def date(_: Any, __: float | None = None) -> str:
@@ -213,8 +234,13 @@ class _Answer:
     def close(self) -> None:
         if hasattr(self._answer, "close"):
             self._answer.close()
-        if self._call and (tell := self._ec2.answered.get(self._call[0])):
-            tell(*self._call)
+        if self._call is None:
+            return
+        try:
+            if tell := self._ec2.answered.get(self._call[0]):
+                tell(*self._call)
+        finally:
+            self._ec2.over(self._call[0])
 
 
 def _free_port() -> int:

@@ -16,7 +16,7 @@ import amibake
 from amibake import waiting
 from amibake.testing import Answer
 from tests.processes.children import Child, in_regions, plain_script
-from tests.processes.moments import OF_EVERY_BAKE, PROGRAM, Moment
+from tests.processes.moments import LARGE, OF_EVERY_BAKE, PROGRAM, Moment, uploaded
 from tests.processes.served import REGIONS, Served
 
 pytestmark = pytest.mark.skipif(not hasattr(amibake, "sweep"), reason="there is no sweep yet")
@@ -98,3 +98,10 @@ def test_what_killed_bakes_leave_is_swept_once_it_has_expired(
     assert remains(cloud) == set()
     print(f"\nSIGKILL: {len(survived)} moments, {len(left)} things left, {len(removed)} swept, 0 left after that")
     assert len(left) > len(survived)
+
+
+def test_what_is_still_read_of_a_killed_bake_is_no_moment_of_the_next_one(cloud: Served, mailtube: Path) -> None:
+    assert killed(cloud, mailtube, HERE, uploaded(0.1)) == ""
+    with uploaded(0.1).of(cloud, HERE, lambda: None) as come:
+        cloud.machines.on_input[HERE](cloud.machines.newest_of[HERE], LARGE)
+        assert not come.is_set()

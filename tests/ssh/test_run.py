@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -338,6 +339,18 @@ def test_a_pid_that_is_somebody_elses_by_now_is_left_alone(host: SSHHost, start:
             assert innocent.poll() is None
         finally:
             innocent.kill()
+
+
+@pytest.mark.parametrize("arrived", ["", "\n", " 1:2:3:4:5\n", "0" * 8 + " \n", "0" * 32 + " 1", "0" * 32])
+def test_nothing_is_killed_by_a_line_that_has_not_arrived_whole(arrived: str, tmp_path: Path) -> None:
+    """Which empty or cut tokens of all processes would carry; none of them is asked here, nor killed."""
+    told = tmp_path / "told"
+    harmless = f'kill() {{ echo "$*" >>{told}; }}; grep() {{ echo ./1/environ; echo grep >>{told}; }}; '
+    program = shlex.split(killing.kill_after(0))
+    program[3] = harmless + program[3].replace("/proc", str(tmp_path))
+    done = subprocess.run(program[1:], input=arrived, text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "what to kill did not arrive\n")
+    assert not told.exists()
 
 
 def test_time_passes_while_a_command_says_nothing(host: SSHHost, monkeypatch: pytest.MonkeyPatch) -> None:
