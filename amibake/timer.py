@@ -15,8 +15,7 @@ from amibake.errors import AmibakeError, ConnectionLost
 from amibake.host import Completed, Host
 from amibake.interrupts import opened
 from amibake.ledger import Ledger
-from amibake.remote import program
-from amibake.seal import _boot_id, _machine_identity  # one notion of which machine is our own
+from amibake.own_machine import NO_SUDO, OUR_OWN_MACHINE, guarded
 from amibake.userdata import Part
 from amibake.waiting import Deadline
 
@@ -24,22 +23,8 @@ MARGIN = 120.0
 """Seconds from a bake's deadline to the builder's own end. In time a bake ends its builder itself, and until then must
 have it: what still runs there is killed at the deadline, which takes up to 90 seconds."""
 
-_OUR_OWN_MACHINE = 3
-_NO_SUDO = 4
 _WITHIN = 20.0
 """Seconds for setting it, each time."""
-
-# In front of it the guard, by the same rule as that of sealing: never on the machine that amibake itself runs on. The
-# script comes by standard input, since sudo writes command lines to the builder's log.
-_SET = """
-boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null) || boot=-
-machine=-
-if [ -s /etc/machine-id ]; then machine=$(stat -L -c %d:%i /etc/machine-id 2>/dev/null) || machine=-; fi
-if [ "$boot" = "$1" ] && { [ "$machine" = "$2" ] || [ "$machine" = - ] || [ "$2" = - ]; }; then exit 3; fi
-if [ "$(id -u)" = 0 ]; then exec sh -s "$3" "$4"; fi
-if sudo -n true >/dev/null 2>&1 </dev/null; then exec sudo -n -- sh -s "$3" "$4"; fi
-exit 4
-"""
 
 
 class Timer:
@@ -81,7 +66,7 @@ class Timer:
 
     def _set(self, host: Host, verb: str, seconds: str = "0") -> str:
         """What is wrong, or "". A connection that is lost is for whoever uses it next to notice."""
-        command = program("set-timer", _SET, _boot_id(), _machine_identity(), verb, seconds)
+        command = guarded("amibake-set-timer", verb, seconds)
         name = f"{verb} the builder's timer"
         try:
             with opened():
@@ -96,9 +81,9 @@ class Timer:
 
 
 def _wrong(done: Completed) -> str:
-    if done.status == _OUR_OWN_MACHINE:
+    if done.status == OUR_OWN_MACHINE:
         return "it is the machine that this runs on"
-    if done.status == _NO_SUDO:
+    if done.status == NO_SUDO:
         return "no passwordless sudo on it"
     if done.status:
         return "; ".join([f"exit status {done.status}", *done.tail])

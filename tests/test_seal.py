@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from amibake import seal
+from amibake import own_machine, seal
 from amibake.errors import ScriptFailed
 from amibake.host import Completed
 from amibake.ledger import Ledger
@@ -60,8 +60,8 @@ def here(tmp_path: Path) -> Here:
 @pytest.fixture
 def ours(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     known = {"boot": "our-boot", "machine": "our-machine"}
-    monkeypatch.setattr(seal, "_boot_id", lambda: known["boot"])
-    monkeypatch.setattr(seal, "_machine_identity", lambda: known["machine"])
+    monkeypatch.setattr(own_machine, "boot_id", lambda: known["boot"])
+    monkeypatch.setattr(own_machine, "machine_identity", lambda: known["machine"])
     return known
 
 
@@ -154,14 +154,3 @@ def test_where_neither_has_a_boot_id_nothing_is_sealed(here: Here, ours: dict[st
     here.fake("cat", "exit 1")
     (warning,) = run(here)
     assert warning.startswith("not sealed: ")
-
-
-def test_what_we_are_ourselves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert seal._boot_id() == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    file = tmp_path / "machine-id"
-    monkeypatch.setattr(seal, "Path", lambda _: file)
-    assert (seal._boot_id(), seal._machine_identity()) == ("-", "-")
-    file.write_text("")
-    assert seal._machine_identity() == "-"
-    file.write_text("6" * 32)
-    assert seal._machine_identity() == f"{file.stat().st_dev}:{file.stat().st_ino}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -14,8 +15,7 @@ from typing import Any
 import pytest
 
 import amibake
-from amibake import seal, waiting
-from amibake import timer as module
+from amibake import own_machine, waiting
 from amibake.errors import ConnectionLost, WaitTimeout
 from amibake.events import Event, StepStarted
 from amibake.host import Completed, Host
@@ -377,18 +377,21 @@ class TestTheGuard:
     """In front of the script: what it lets through."""
 
     def run(self, machine: Sandbox, boot: str, identity: str) -> int:
-        words = ("-c", module._SET, "amibake-set-timer", boot, identity, "arm", "1")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(own_machine, "boot_id", lambda: boot)
+            patch.setattr(own_machine, "machine_identity", lambda: identity)
+            _, _, *words = shlex.split(own_machine.guarded("amibake-set-timer", "arm", "1"))
         return machine.run(*words, given='echo "$@" >>"${PATH%%:*}/ran"')
 
     def test_never_our_own_machine(self, machine: Sandbox, tmp_path: Path) -> None:
-        assert self.run(machine, seal._boot_id(), seal._machine_identity()) == 3
-        assert self.run(machine, seal._boot_id(), "-") == 3
+        assert self.run(machine, own_machine.boot_id(), own_machine.machine_identity()) == 3
+        assert self.run(machine, own_machine.boot_id(), "-") == 3
         assert not (tmp_path / "ran").exists()
 
     @pytest.mark.parametrize("uid", [0, 1000])
     def test_another_one_as_root_or_by_sudo(self, machine: Sandbox, tmp_path: Path, uid: int) -> None:
         machine.fake("id", f"echo {uid}")
-        assert self.run(machine, "another", seal._machine_identity()) == 0
+        assert self.run(machine, "another", own_machine.machine_identity()) == 0
         assert (tmp_path / "ran").read_text() == "arm 1\n"
 
     def test_nobody_without_sudo(self, machine: Sandbox, tmp_path: Path) -> None:

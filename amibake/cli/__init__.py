@@ -5,12 +5,16 @@ Nothing heavy is imported before it is used: `amibake --help` loads neither boto
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
+from pathlib import Path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; answers with its exit status. `arguments` are by default those of the process."""
+    _see_to_the_streams()
     try:
         from amibake.cli.app import app
     except ModuleNotFoundError as error:
@@ -23,3 +27,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
+
+
+def _see_to_the_streams() -> None:
+    """Let there be standard streams. Where one is closed, a file or a connection would get its number, and what is told
+    there go into that."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for as long as we run
+        elif isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # of what a terminal can't show, more than an error

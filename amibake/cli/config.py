@@ -66,8 +66,10 @@ def _table(directory: Path) -> tuple[Path | None, dict[str, Any]]:
             continue
         except (OSError, ValueError) as error:
             raise InvalidOption(f"{file}: {error}") from error
-        for key in path:
+        for number, key in enumerate(path, start=1):
             found = found.get(key, {})
+            if not isinstance(found, dict):
+                raise InvalidOption(f"{file}: {'.'.join(path[:number])} has to be a table")
         if found or name == "amibake.toml":
             return file, dict(found)
     return None, {}

@@ -39,6 +39,8 @@ def kind_of(annotation: Any, *, repeated: bool = False) -> Kind:
     several = [found for found in map(_unwrapped, _alternatives(annotation)) if found is not type(None)]
     first = several[0]
     origin = get_origin(first)
+    if any((get_origin(one) or one) is os.PathLike for one in several):
+        return _SIMPLE[Path]
     if origin is tuple:
         inner = kind_of(get_args(first)[0], repeated=True)
         return Kind(list[str], inner.metavar, lambda texts: [inner.read(text) for text in texts], inner.words)

@@ -59,6 +59,8 @@ class Option:
         Raises:
             ValueError: it is none.
         """
+        if self.kind.type is str and self.kind.metavar == "PATH" and not isinstance(value, str):
+            raise ValueError(f"has to be the text of a path, not {value!r}")
         texts = isinstance(value, list) and all(isinstance(one, str) for one in value)
         written = texts if self.kind.type == list[str] else isinstance(value, str)
         return self.kind.read(value) if written or self.kind.type is bool else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from amibake.builder import DEBIAN_12, DEBIAN_13, UBUNTU_24_04
@@ -63,12 +64,13 @@ def latest_primal(app: str, options: Mapping[str, Any], session: Session | None)
     return found.id
 
 
-def settled(options: dict[str, Any], app: str, session: Session | None) -> dict[str, Any]:
+def settled(options: dict[str, Any], app: object, session: Session | None) -> dict[str, Any]:
     """The options with an id in place of "latest-primal". Where it can't be looked up because options are wrong, some
     other id: the recipe says what is wrong, with all the rest."""
     if options.get("source_ami") != LATEST:
         return options
-    try:
-        return {**options, "source_ami": latest_primal(app, options, session)}
-    except InvalidOption:
-        return {**options, "source_ami": "ami-00000000"}
+    found = "ami-00000000"
+    if isinstance(app, str):
+        with suppress(InvalidOption):
+            found = latest_primal(app, options, session)
+    return {**options, "source_ami": found}

@@ -117,3 +117,34 @@ def test_an_environment_that_is_not_there_is_a_mistake() -> None:
     assert mistakes(environment="x") == ("environment: no file here has no 'x'; there are: none",)
     Path("amibake.toml").write_text(CONFIG)
     assert mistakes(environment="x") == ("environment: amibake.toml has no 'x'; there are: production",)
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ('tool = "x"', "tool"),
+        ('[tool]\namibake = "x"', "tool.amibake"),
+        ("[tool]\namibake = 5", "tool.amibake"),
+        ('[tool]\namibake = ["a", "b"]', "tool.amibake"),
+    ],
+)
+def test_what_is_no_table_in_pyproject_is_said_to_be_none(text: str, where: str) -> None:
+    Path("pyproject.toml").write_text(text)
+    assert mistakes() == (f"pyproject.toml: {where} has to be a table",)
+
+
+def test_a_path_that_is_no_text_is_a_mistake_of_the_users(run: Run) -> None:
+    Path("amibake.toml").write_text("package_json = 5\nmailtube = true\nscript = [1]\nuser_data_file = 7\n")
+    assert mistakes() == (
+        "package_json: has to be the text of a path, not 5",
+        "mailtube: has to be the text of a path, not True",
+        "script: has to be the text of a path, not [1]",
+        "user_data_file: has to be the text of a path, not 7",
+    )
+
+
+def test_an_application_that_is_no_text_is_not_looked_up(run: Run, place: Place, appserver: Path) -> None:
+    Path("amibake.toml").write_text(f'app = 5\nsource_ami = "latest-primal"\nappserver = "{appserver}"\n')
+    done = run("build", "carnivore")
+    assert (done.exit_code, place.ec2.requests) == (2, [])
+    assert "--app: 5 is not text" in done.stderr

@@ -63,6 +63,33 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     assert "publish the image: done" in said
 
 
+@pytest.mark.parametrize("streams", ["<&- >&- 2>&-", "2>&-"])
+def test_a_standard_stream_that_is_closed_is_no_error_and_nothing_else_gets_its_number(
+    tmp_path: Path, streams: str
+) -> None:
+    words = command(0, "--log-dir", str(tmp_path))
+    words.remove("--no-log")
+    script = f'"$@" {streams}'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", *words], capture_output=True, text=True, cwd=tmp_path, env=environment(), timeout=300
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    (log,) = tmp_path.glob("*.log")
+    assert all(line[:2] == "20" for line in log.read_text().splitlines())
+    assert "shop-primal" in log.read_text().splitlines()[-1]
+
+
+def test_a_terminal_that_can_not_show_a_sign_gets_its_number(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "amibake", "build", "primal", "--help"],
+        capture_output=True,
+        cwd=tmp_path,
+        env={**environment(), "PYTHONIOENCODING": "ascii"},
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"--node-version" in done.stdout
+
+
 def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> None:
     program = "import sys; sys.modules['typer'] = None; from amibake.cli import main; sys.exit(main(['--help']))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment())
