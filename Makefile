@@ -30,7 +30,7 @@ check: .stamps/venv
 
 unit: .stamps/venv
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -q -m "not sandbox"
+	$(BIN)/coverage run -m pytest -q -n auto -m "not sandbox"
 
 sandbox: .stamps/venv .stamps/system
 	$(BIN)/python -m amibake.sandbox prepare

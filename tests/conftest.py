@@ -9,6 +9,7 @@ import pytest
 
 from amibake.testing import Place, in_process
 from tests.account import temporary
+from tests.faults.tally import COUNTED, lines
 
 
 @pytest.fixture
@@ -27,3 +28,15 @@ def no_thread_left() -> Iterator[None]:
     for thread in set(threading.enumerate()) - before:
         thread.join(5)
         assert not thread.is_alive()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was survived, by the counts of the tests that say so, and by what others `record_property("told", …)`."""
+    reports = [one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, ())]
+    properties = [said for report in reports for said in getattr(report, "user_properties", ())]
+    told = lines(value for name, value in properties if name == COUNTED)
+    told += [str(value) for name, value in properties if name == "told"]
+    if told:
+        terminalreporter.section("faults, signals and lost connections")
+        for line in told:
+            terminalreporter.line(line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import cache
 
 import pytest
@@ -15,7 +15,7 @@ from moto.iam.models import IAMBackend
 from amibake.strict import Delays
 from amibake.testing import Place, in_process
 from tests.faults.outcome import left
-from tests.faults.tally import lines
+from tests.faults.tally import COUNTED, taken
 
 
 @pytest.fixture
@@ -46,9 +46,10 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
         assert left(place) == set()
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What was survived."""
-    if told := lines():
-        terminalreporter.section("faults")
-        for line in told:
-            terminalreporter.line(line)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """What a test counts is in its report."""
+    try:
+        return (yield)
+    finally:
+        item.user_properties.append((COUNTED, taken()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -146,39 +146,39 @@ def bench(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         relay.close()
 
 
+Tell = Callable[[str, object], None]
 POINTS = range(10)
 CUTS: list[How] = ["FIN", "RST"]
 
 
-def told(capsys: pytest.CaptureFixture[str], bench: Bench) -> None:
-    with capsys.disabled():
-        print(f"\nlines cut: {', '.join(f'{what} {count}' for what, count in sorted(bench.outcomes.items()))}")
+def told(tell: Tell, bench: Bench) -> None:
+    tell("told", f"lines cut: {', '.join(f'{what} {count}' for what, count in sorted(bench.outcomes.items()))}")
 
 
 @pytest.mark.parametrize("direction", ["up", "down"])
 @pytest.mark.parametrize("phase", ["handshake", "upload", "download"])
 def test_what_can_be_repeated_is_and_makes_its_image(
-    bench: Bench, phase: str, direction: Direction, capsys: pytest.CaptureFixture[str]
+    bench: Bench, phase: str, direction: Direction, record_property: Tell
 ) -> None:
     for point in POINTS:
         assert bench.cut(phase, direction, point, CUTS[point % 2]) == "image"
     assert bench.outcomes == {f"{phase}: image": 10}
-    told(capsys, bench)
+    told(record_property, bench)
 
 
 @pytest.mark.parametrize("how", CUTS)
 def test_a_script_that_was_cut_is_neither_a_success_nor_run_again(
-    bench: Bench, how: How, capsys: pytest.CaptureFixture[str]
+    bench: Bench, how: How, record_property: Tell
 ) -> None:
     for point in POINTS:
         bench.cut("script", "down", point, how)
     assert bench.outcomes["script: ConnectionLost"] >= 8  # it is sent before, and removed afterwards
-    told(capsys, bench)
+    told(record_property, bench)
 
 
-def test_what_becomes_silent_is_noticed(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_becomes_silent_is_noticed(bench: Bench, record_property: Tell) -> None:
     for phase in ("handshake", "upload", "download"):
         for direction, tenth in (("up", 5), ("down", 5)):
             assert bench.cut(phase, direction, tenth, "blackhole") == "image"  # type: ignore[arg-type]
     assert bench.cut("script", "down", 5, "blackhole") == "ConnectionLost"
-    told(capsys, bench)
+    told(record_property, bench)

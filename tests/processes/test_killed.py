@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -80,7 +80,7 @@ def sweep(cloud: Served, regions: Collection[str] = REGIONS) -> tuple[object, ..
 
 
 def test_what_killed_bakes_leave_is_swept_once_it_has_expired(
-    cloud: Served, mailtube: Path, monkeypatch: pytest.MonkeyPatch
+    cloud: Served, mailtube: Path, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
 ) -> None:
     survived = in_regions(partial(killed, cloud, mailtube), OF_EVERY_BAKE)
     assert [one for one in survived if one] == []
@@ -96,7 +96,8 @@ def test_what_killed_bakes_leave_is_swept_once_it_has_expired(
         assert sweep(cloud) == ()
     assert (live.status, live.said) == (0, "")
     assert remains(cloud) == set()
-    print(f"\nSIGKILL: {len(survived)} moments, {len(left)} things left, {len(removed)} swept, 0 left after that")
+    told = f"SIGKILL: {len(survived)} moments, {len(left)} things left, {len(removed)} swept, 0 left after that"
+    record_property("told", told)
     assert len(left) > len(survived)
 
 

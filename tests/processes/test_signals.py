@@ -1,11 +1,10 @@
 """Signals at many moments of a bake, each in a process of its own: nothing is left, and the process ends as it should.
 
-The counts, and how long TerminateInstances takes from the signal on, are printed.
+The counts, and how long TerminateInstances takes from the signal on, are told at the end of the run.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import signal
 import statistics
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from tests.processes.children import Child, CommandLine, command_line, in_region
 from tests.processes.moments import OF_EVERY_BAKE, RECONNECTING, Moment
 from tests.processes.served import Served
 
+Tell = Callable[[str, object], None]
 SOON = 5.0
 """Seconds within which TerminateInstances has to be there: it is within one, on a machine that does nothing else."""
 
@@ -67,13 +67,14 @@ def all_of(
     return in_regions(one, moments)
 
 
-def check(outcomes: Sequence[Outcome], statuses: Callable[[int | None], bool], what: str) -> None:
-    """Print the counts, and see to it that all is as it should be."""
+def check(outcomes: Sequence[Outcome], statuses: Callable[[int | None], bool], what: str, tell: Tell) -> None:
+    """Tell the counts, and see to it that all is as it should be."""
     took = {one.terminated: one.moment for one in outcomes if one.terminated is not None}
     left = [one for one in outcomes if one.left]
-    print(
-        f"\n{what}: {len(outcomes)} moments, {len(left)} leaks; TerminateInstances {statistics.median(took):.2f} s "
-        f"after the signal in the median of {len(took)}, {max(took):.2f} s at most ({took[max(took)]})"
+    tell(
+        "told",
+        f"{what}: {len(outcomes)} moments, {len(left)} leaks; TerminateInstances {statistics.median(took):.2f} s "
+        f"after the signal in the median of {len(took)}, {max(took):.2f} s at most ({took[max(took)]})",
     )
     assert [one.moment for one in outcomes if not one.came] == []
     assert {one.moment: (one.left, one.said) for one in left} == {}
@@ -83,23 +84,22 @@ def check(outcomes: Sequence[Outcome], statuses: Callable[[int | None], bool], w
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_at_whatever_moment_of_a_plain_script_leaves_nothing(
-    cloud: Served, mailtube: Path, number: signal.Signals
+    cloud: Served, mailtube: Path, number: signal.Signals, record_property: Tell
 ) -> None:
     """The parent sees it die by that very signal."""
     moments = (*OF_EVERY_BAKE, RECONNECTING)
     outcomes = all_of(cloud, plain_script, mailtube, number, moments)
-    check(outcomes, lambda status: status == -number, f"{number.name}, plain script")
+    check(outcomes, lambda status: status == -number, f"{number.name}, plain script", record_property)
 
 
-def test_so_does_the_end_of_the_terminal(cloud: Served, mailtube: Path) -> None:
+def test_so_does_the_end_of_the_terminal(cloud: Served, mailtube: Path, record_property: Tell) -> None:
     outcomes = all_of(cloud, plain_script, mailtube, signal.SIGHUP, OF_EVERY_BAKE[6::5])
-    check(outcomes, lambda status: status == -signal.SIGHUP, "SIGHUP, plain script")
+    check(outcomes, lambda status: status == -signal.SIGHUP, "SIGHUP, plain script", record_property)
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("amibake.cli"), reason="there is no command line yet")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_at_whatever_moment_of_the_command_leaves_nothing(
-    cloud: Served, mailtube: Path, number: signal.Signals
+    cloud: Served, mailtube: Path, number: signal.Signals, record_property: Tell
 ) -> None:
     outcomes = all_of(cloud, command_line, mailtube, number, OF_EVERY_BAKE)
-    check(outcomes, lambda status: status in (128 + number, -number), f"{number.name}, command")
+    check(outcomes, lambda status: status in (128 + number, -number), f"{number.name}, command", record_property)
