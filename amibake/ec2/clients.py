@@ -46,13 +46,25 @@ class Clients:
         if (name, region) not in self._made:
             with _MAKING:
                 plain = self.session.client(name, region_name=region, config=self.config)
-            decode = None if name == "sts" else partial(self._decoded, region)
+            decode = partial(self._decoded, region)
             self._made[name, region] = Translating(plain, service=name, decode=decode, retries=self.retries)
         return self._made[name, region]
 
+    def _sts(self, region: str) -> Any:
+        """STS, which only says more about a refusal. Where it can't be reached, from a subnet with an endpoint for EC2
+        alone, say, nobody is to wait for it at every refusal."""
+        if ("sts", region) not in self._made:
+            from botocore.config import Config
+
+            quick = self.config.merge(Config(connect_timeout=2, read_timeout=5))
+            with _MAKING:
+                plain = self.session.client("sts", region_name=region, config=quick)
+            self._made["sts", region] = Translating(plain, service="sts")
+        return self._made["sts", region]
+
     def _decoded(self, region: str, message: str) -> str:
         """What STS makes of an encoded authorization failure message."""
-        answer = self.service("sts", region).decode_authorization_message(EncodedMessage=message)
+        answer = self._sts(region).decode_authorization_message(EncodedMessage=message)
         return str(answer["DecodedMessage"])
 
 

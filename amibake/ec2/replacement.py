@@ -102,15 +102,16 @@ def _exchanged(cloud: Cloud, image: Image, old: ImageTypeDef, builder: Builder, 
     if current is not None:
         unless_gone(cloud, old["ImageId"], partial(cloud.ec2.deregister_image, ImageId=old["ImageId"]))
         cloud.ledger.emit(Removed("image", old["ImageId"]))
-    named = wait_until_available(cloud, {region: _register(cloud, ours, builder, tags)})[region]
+    named_id = _register(cloud, ours, builder, tags)
     try:
+        named = wait_until_available(cloud, {region: named_id})[region]
         for step in (share, demand, partial(deprecate, moment=deprecation(builder)), protect):
             step(cloud, named, builder)
     except AmibakeError:
-        _deregister_one_of_two(cloud, named["ImageId"])
+        _deregister_one_of_two(cloud, named_id)
         raise
     _deregister_one_of_two(cloud, ours["ImageId"])
-    ids = {**image.ids, region: named["ImageId"]}
+    ids = {**image.ids, region: named_id}
     return replace(image, ids=ids, id=ids[image.region], name=builder.ami_name)
 
 

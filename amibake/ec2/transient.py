@@ -56,6 +56,7 @@ NO_CAPACITY = {
     "InsufficientHostCapacity",
     "InsufficientInstanceCapacity",
     "InsufficientReservedInstanceCapacity",
+    "InsufficientVolumeCapacity",
     "InstanceLimitExceeded",
     "MaxSpotInstanceCountExceeded",
     "VcpuLimitExceeded",

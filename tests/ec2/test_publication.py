@@ -484,6 +484,25 @@ class TestForceDeregister:
         assert list(images(cloud)[HOME]) == [new.id]
         assert new.name == f"shop 1 {cloud.build}"
 
+    @pytest.mark.parametrize("times", [1, 2])
+    def test_one_that_is_not_seen_to_be_available_under_the_name_does_not_stay_unsaid(
+        self, cloud: Cloud, machine: Machine, strict: StrictEC2, monkeypatch: pytest.MonkeyPatch, times: int
+    ) -> None:
+        self.old(cloud, machine)
+        register = cloud.ec2._client.register_image  # type: ignore[attr-defined]
+
+        def then_refuse(**arguments: Any) -> Any:
+            answer = register(**arguments)
+            strict.refuse("DescribeImages", times=times)
+            return answer
+
+        monkeypatch.setattr(cloud.ec2._client, "register_image", then_refuse)  # type: ignore[attr-defined]
+        new = bake(cloud, machine, force_deregister=True)
+        others = images(cloud)[HOME].keys() - {new.id}
+        assert len(others) == times - 1
+        for other, leftover in zip(others, cloud.ledger.leftovers, strict=True):
+            assert leftover.endswith(f"aws ec2 deregister-image --image-id {other} --region {HOME}")
+
     def test_an_image_that_was_protected_meanwhile_keeps_its_name(self, cloud: Cloud, machine: Machine) -> None:
         old = self.old(cloud, machine)
         with baking(cloud, machine, force_deregister=True) as under_way:

@@ -8,7 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import NoCredentialsError
+from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 
 from amibake import errors, waiting
 from amibake.builder.access import Access
@@ -68,6 +68,22 @@ def test_where_sts_does_not_decode_it_the_hint_names_the_permission(
     with pytest.raises(errors.NotAuthorized, match="Encoded authorization failure message: x9") as caught:
         cloud.ec2.run_instances(MinCount=1, MaxCount=1)
     assert "sts:DecodeAuthorizationMessage" in caught.value.hint
+
+
+def test_where_sts_is_out_of_reach_nobody_waits_for_it(strict: StrictEC2, clock: FakeClock) -> None:
+    session, asked = boto3.Session(region_name="us-east-1"), list[str]()
+
+    def silent(model: Any, **_: Any) -> None:
+        asked.append(model.name)
+        raise EndpointConnectionError(endpoint_url="https://sts")
+
+    session.events.register("before-call.sts", silent)
+    strict.refuse("DescribeImages", message="Encoded authorization failure message: x9")
+    made, region = clients(session, Access(), build="b")
+    with pytest.raises(errors.NotAuthorized, match="x9") as caught:
+        made.ec2(region).describe_images()
+    assert "sts:DecodeAuthorizationMessage" in caught.value.hint
+    assert (asked, clock.now()) == (["DecodeAuthorizationMessage"], 0)
 
 
 def test_a_missing_permission_is_named(cloud: Cloud, refuse: Refuse) -> None:
