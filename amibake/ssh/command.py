@@ -70,14 +70,17 @@ class Running:
         name: str,
         deadline: Deadline,
         patient: bool = False,
+        whole: bool = True,
     ) -> None:
         """`name` is what errors call it. With `patient` the streams are read to their end, however long after the
-        status that comes."""
+        status that comes. Without `whole` it is as good when the connection was lost before their end, but after the
+        status, which may come first."""
         self._transport = transport
         self._command = command
         self._name = name
         self._deadline = deadline
         self._patient = patient
+        self._whole = whole
         self._items: queue.Queue[Chunk | Event] = queue.Queue(maxsize=64)
         self._closing = threading.Event()
         self.sent = threading.Event()
@@ -121,9 +124,11 @@ class Running:
             raise self._failure
 
     def ended(self) -> Ended:
-        """Raises ConnectionLost when neither a status nor a signal has arrived: then it is not known how it ended."""
+        """Raises ConnectionLost when neither a status nor a signal has arrived: then it is not known how it ended; and
+        when some of its output has not, unless that is as good."""
         signal = self._transport.signals.get(self._channel.get_id())
-        if self._channel.exit_status < 0 and signal is None:
+        cut = self._whole and not self._channel.eof_received and self._transport.has_ended()
+        if cut or (self._channel.exit_status < 0 and signal is None):
             why = self._transport.why(self._trouble)
             raise ConnectionLost(
                 f"{self._name}: the SSH connection was lost before this had ended{why and f': {why}'}"

@@ -125,7 +125,8 @@ class SSHHost:
         """Run a command in the login shell: see `Host.run`.
 
         Raises:
-            ConnectionLost: the connection ended before the command did, or four times before it had begun.
+            ConnectionLost: the connection ended before the command did, with `capture` also before all of the output
+                had come; or four times before it had begun.
             SSHTimeout, AuthenticationFailed, HostKeyChanged: it was lost, and can't be made anew.
             WaitTimeout: it did not end within `timeout` seconds, or the bake's time is up. All that it had started has
                 been killed, or the message says what could not be; `tail` has its last lines. Killing may take 90
@@ -160,7 +161,8 @@ class SSHHost:
         record = Captured(self._line.veil) if capture else Streamed(self._emit, self._line.veil)
         beginning = Beginning(call.token, record.add)
         try:
-            ended = self._line.execute(called, call.command, send_all(call.input), beginning.add, deadline)
+            feed = send_all(call.input)
+            ended = self._line.execute(called, call.command, feed, beginning.add, deadline, whole=capture)
             beginning.end()
             record.end()
         except WaitTimeout as error:

@@ -95,14 +95,17 @@ class Line:
         deadline: Deadline,
         *,
         patient: bool = False,
+        whole: bool = True,
     ) -> Ended:
-        """Run a command to its end, and pass on what it prints.
+        """Run a command to its end, and pass on what it prints. `patient` and `whole` are as `Running` has them.
 
         Raises ConnectionLost, with `started` False where it was lost before; WaitTimeout; and what `receive` does.
         """
         try:
             with translated(name, self._address, self._transport):
-                running = Running(self._transport, command, feed, name=name, deadline=deadline, patient=patient)
+                running = Running(
+                    self._transport, command, feed, name=name, deadline=deadline, patient=patient, whole=whole
+                )
         except ConnectionLost as error:
             error.started = False
             raise

@@ -13,6 +13,7 @@ import threading
 import time
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from amibake import waiting
@@ -215,6 +216,27 @@ def test_the_threads_of_a_connection_end_with_it(machine: LoopbackMachine, key: 
     left = [thread.name for thread in threading.enumerate() if thread.name.startswith("amibake-ssh")]
     assert left == []
     assert [thread for thread in threading.enumerate() if isinstance(thread, ClientTransport)] == []
+
+
+@pytest.mark.parametrize("capture", [True, False])
+def test_a_loss_after_the_status_is_one_to_whom_wants_all_of_the_output(
+    host: SSHHost, machine: LoopbackMachine, monkeypatch: pytest.MonkeyPatch, *, capture: bool
+) -> None:
+    """sshd tells the status as soon as the command has ended, what is left of the output after that."""
+    plain = paramiko.Channel.send_exit_status
+
+    def send_and_drop(channel: paramiko.Channel, status: int) -> None:
+        plain(channel, status)
+        machine.drop()
+
+    monkeypatch.setattr(paramiko.Channel, "send_exit_status", send_and_drop)
+    command = "echo the first half; sleep 1000 & exit 0"
+    if capture:
+        with pytest.raises(ConnectionLost) as caught:
+            host.run(command, capture=True)
+        assert caught.value.started
+    else:
+        assert host.run(command).status == 0
 
 
 def test_a_connection_lost_while_input_is_sent(host: SSHHost, machine: LoopbackMachine) -> None:
