@@ -151,7 +151,10 @@ class View:
             yield _in_two(_spinning(self._spinner, step), Text(duration(now - since), "cyan"))
         if self._waiting:
             event, since = self._waiting
-            yield _in_two(Text(f"  waiting for {event.what}: {event.seen}"), Text(duration(now - since), "dim"))
+            said = " ".join(
+                printable(f"waiting for {event.what}: {event.seen}").split()
+            )  # what SSH said may be anything
+            yield _in_two(Text(f"  {said}"), Text(duration(now - since), "dim"))
         if self._upload:
             yield _one_line(_progress(*self._upload, now))
 

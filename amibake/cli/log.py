@@ -43,7 +43,7 @@ class Logged:
 
     def failed(self, failure: Failure) -> None:
         """Both; the error says where the log is."""
-        self._write(failure.lines)
+        self._write([*failure.lines, *(["in full:"] if failure.cut else []), *failure.cut])
         if failure.error is not None:
             self._write(["".join(traceback.format_tb(failure.error.__traceback__))])
         where = [f"log: {self.path}"] if self.path else []

@@ -5,10 +5,12 @@ https://developer.hashicorp.com/packer/docs/post-processors/manifest
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from amibake.image import APP, BUILD, NODE_ENV, SOURCE_AMI, STAGE, Image
 
 def add_to_manifest(file: Path, image: Image) -> None:
     """Add an image at the end of the manifest's `builds`. The file is replaced in one step: whoever reads it sees it
-    whole, with the image or without.
+    whole, with the image or without. Several bakes may do so at once.
 
     Raises:
         AmibakeError: what is there is no manifest, or it can't be written. The image is published all the same.
@@ -39,8 +41,10 @@ def add_to_manifest(file: Path, image: Image) -> None:
         },
     }
     try:
-        found = _read(file)
-        _write(file, {**found, "builds": [*found.get("builds", []), entry], "last_run_uuid": build})
+        file = file.resolve()  # where it is a link, that is not to become a file
+        with _locked(file.parent):
+            found = _read(file)
+            _write(file, {**found, "builds": [*found.get("builds", []), entry], "last_run_uuid": build})
     except (OSError, ValueError, TypeError) as error:
         raise AmibakeError(
             f"{image.id} is published, but not in {file}: {error}", hint="the image is there: amibake images"
@@ -59,6 +63,18 @@ def check_manifest(file: Path) -> None:
         raise InvalidOption(f"manifest: {file}: {error}") from error
     if not file.parent.is_dir():
         raise InvalidOption(f"manifest: {file.parent} is not a directory")
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """While nobody else adds to a manifest there. The file itself can't be locked, since it is replaced."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _read(file: Path) -> dict[str, Any]:

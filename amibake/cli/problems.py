@@ -15,7 +15,8 @@ _MESSAGE = 4
 _MOST = 11
 """How many lines an error has; of what a script printed as many as fit into that."""
 _TAIL = (2, 6)
-"""How many of those at least, and at most."""
+"""How many of those at least, and at most; likewise of the builder's console, which ends a hint."""
+_CONSOLE = "its console ends with:"
 _BUILD, _LEFT = "amibake build ", "left behind: "
 """What the notes begin with that a bake makes on exceptions which are not ours."""
 
@@ -39,15 +40,25 @@ def _of_ours(error: AmibakeError, known: Collection[str]) -> Failure:
     if isinstance(error, InvalidOption):
         shown = _mistakes(error, known)
         text = "\n".join(shown)
-    hint = in_flags(error.hint, known)
+    hint = "\n".join(map(printable, in_flags(error.hint, known).splitlines()))
     tail = [printable(line) for line in getattr(error, "tail", ())]
     before = [f"error: {shown[0]}", *(f"  {line}" for line in shown[1:])]
-    after = list(_after(hint.splitlines(), error.leftovers, error.build))
+    hints, console, rest = _around_the_console(hint.splitlines())
+    others = len(before) + len(list(_after([*hints, *rest], error.leftovers, error.build)))
     least, most = _TAIL
-    room = min(most, max(least, _MOST - len(before) - len(after)))
+    room = min(most, max(least, _MOST - others))
+    after = _after([*hints, *console[-room:], *rest], error.leftovers, error.build)
     data = _data(type(error).__name__, text, error.exit_code, hint=hint, build=error.build, leftovers=error.leftovers)
     data |= {"code": error.code, "tail": tail}
-    return Failure(data, [*before, *(f"  | {line}" for line in tail[-room:]), *after])
+    cut = [*(text.splitlines() if len(text.splitlines()) > len(shown) else ()), *console[:-room]]
+    return Failure(data, [*before, *(f"  | {line}" for line in tail[-room:]), *after], cut=cut)
+
+
+def _around_the_console(hint: Sequence[str]) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+    """The lines up to the builder's console, those of that, and what follows."""
+    start = next((number for number, line in enumerate(hint, 1) if line.endswith(_CONSOLE)), len(hint))
+    end = next((number for number in range(start, len(hint)) if not hint[number].startswith("  ")), len(hint))
+    return hint[:start], hint[start:end], hint[end:]
 
 
 def _of_an_interrupt(error: KeyboardInterrupt) -> tuple[Failure, int]:

@@ -44,11 +44,13 @@ class Failure:
         data: For programs: what fits into JSON.
         lines: For people.
         error: The exception, where its place in the program is of interest.
+        cut: What the lines leave out.
     """
 
     data: Mapping[str, Any]
     lines: Sequence[str]
     error: BaseException | None = field(default=None, repr=False)
+    cut: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +144,29 @@ def test_whoever_reads_a_manifest_sees_it_whole(tmp_path: Path) -> None:
         add_to_manifest(file, image)
         assert reader.read() == before
     assert len(json.loads(file.read_text())["builds"]) == 2
+
+
+def _adds(file: Path, name: str) -> None:
+    for number in range(20):
+        one = f"ami-{name}{number}"
+        add_to_manifest(file, Image(one, "shop", "us-east-1", {"us-east-1": one}, {}, "ami-0", {}))
+
+
+def test_bakes_that_add_to_one_manifest_at_once_are_all_in_it(tmp_path: Path) -> None:
+    file = tmp_path / "manifest.json"
+    start = get_context("spawn")
+    bakes = [start.Process(target=_adds, args=(file, name)) for name in "abc"]
+    for one in bakes:
+        one.start()
+    for one in bakes:
+        one.join()
+    assert len({build["artifact_id"] for build in json.loads(file.read_text())["builds"]}) == 60
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_manifest_that_is_a_link_stays_one(tmp_path: Path) -> None:
+    file, link = tmp_path / "real.json", tmp_path / "manifest.json"
+    link.symlink_to(file)
+    _adds(link, "a")
+    assert link.is_symlink()
+    assert len(json.loads(file.read_text())["builds"]) == 20

@@ -86,6 +86,11 @@ def test_what_is_awaited_is_shown_with_the_time_since_it_is(screen: Screen, cloc
     assert screen.below == []
 
 
+def test_what_is_awaited_is_one_line_that_moves_no_cursor(screen: Screen, clock: FakeClock) -> None:
+    screen.view.event(Waiting("SSH", "it said: \x1b[2Jgo\n\x1b]0;away\x07 on", 0.0))
+    assert [re.sub(" +", " ", line) for line in screen.below] == ["waiting for SSH: it said: go on 0.0 s"]
+
+
 def test_an_upload_is_shown_with_its_bytes_and_rate_until_it_is_through(screen: Screen, clock: FakeClock) -> None:
     screen.view.event(StepStarted("upload"))
     clock.sleep(4)

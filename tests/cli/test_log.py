@@ -44,6 +44,19 @@ def test_an_error_names_the_log_which_has_all_that_the_script_printed(
     assert "error: " in log.read_text()
 
 
+def test_what_an_error_leaves_out_is_in_the_log(
+    primal: Run, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "".join(f"console {number}\n" for number in range(20))
+    monkeypatch.setattr(type(place.machines), "console_output", lambda *_: said)
+    place.machines.behaviour.refuse_connections = 10_000
+    done = primal("-q", "--ssh-timeout", "20s")
+    assert len(done.stderr.splitlines()) < 12
+    assert done.stderr.count("console ") < 10
+    (log,) = logs(tmp_path)
+    assert all(f"  console {number}\n" in log.read_text() for number in range(20))
+
+
 def test_the_result_for_programs_names_the_log(primal: Run, tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     done = primal("--json", "--log-dir", tmp_path / "logs")

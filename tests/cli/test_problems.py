@@ -60,6 +60,24 @@ def test_a_long_message_is_cut_but_mistakes_are_not() -> None:
     assert told.data["message"].splitlines()[1] == "--tags: 0"
 
 
+def test_of_a_long_console_the_end_is_shown_and_what_follows_it() -> None:
+    console = "".join(f"\n  line {number}" for number in range(20))
+    hint = f"TCP was refused\nis sshd there?\ninstance i-1 is running; its console ends with:{console}"
+    told, _ = failure(errors.SSHTimeout("SSH at 192.0.2.1: not after 300 s", hint=f"{hint}\nIt is kept:\n  ssh it"))
+    lines = [*(f"    line {number}" for number in range(15, 20)), "  It is kept:", "    ssh it"]
+    assert told.lines[-7:] == lines
+    assert len(told.lines) == 11
+    assert told.data["hint"].count("line ") == 20
+    assert list(told.cut) == [f"  line {number}" for number in range(15)]
+
+
+def test_a_hint_can_not_move_the_cursor() -> None:
+    told, _ = failure(
+        errors.SSHTimeout("no", hint="its console ends with:\n  \x1b[2Jroot\x07\n  \x1b]0;title\x07login")
+    )
+    assert list(told.lines) == ["error: no", "hint: its console ends with:", "    root", "    login"]
+
+
 def test_signals_have_the_exit_codes_of_a_shell() -> None:
     assert [failure(Interrupted(number))[1] for number in (1, 2, 15)] == [129, 130, 143]
     assert failure(KeyboardInterrupt())[1] == 130
