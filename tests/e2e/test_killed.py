@@ -53,7 +53,10 @@ def sweep(cloud: LocalCloud, *words: str) -> str:
 @pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
 def test_what_a_killed_bake_leaves_is_swept_by_its_id(cloud: LocalCloud, ec2: EC2Client, moment: str) -> None:
     before = temporary(ec2)
-    command, environment = [sys.executable, "-c", DEPLOY, moment, str(ROOT / "amibake")], {**os.environ, **cloud.environment}
+    command, environment = (
+        [sys.executable, "-c", DEPLOY, moment, str(ROOT / "amibake")],
+        {**os.environ, **cloud.environment},
+    )
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
         said = []
