@@ -55,6 +55,8 @@ class Drafts:
             found = cloud.ec2.describe_images(Owners=["self"], Filters=cloud.of_this_build())["Images"]
             return [image["ImageId"] for image in found if image["ImageId"] not in known]
 
+        if cloud.resumed:
+            known.update(find())  # of what was on the builder before this bake went on with it
         try:
             return make(cloud, "image", create=create, find=find, ids=ids)
         finally:

@@ -15,7 +15,7 @@ from amibake.ec2.network import Network
 from amibake.ec2.refused import is_for_want_of_room, no_capacity, refusal
 from amibake.ec2.request import Request, common_request, device_name, instance_request, tokens_are_optional
 from amibake.ec2.source import SourceImage
-from amibake.ec2.spot import delete_fleets, fleets, launch_template, request_spot, template_data
+from amibake.ec2.spot import delete_those_made, fleets, launch_template, request_spot, template_data
 from amibake.ec2.volumes import remove_volumes, volumes_on
 from amibake.errors import AmibakeError
 from amibake.interrupts import held
@@ -63,7 +63,7 @@ def builder_instance(
         data = template_data(cloud, builder, common, group_ids)
         with launch_template(cloud, builder, data) as template_id, fleets(cloud) as made:
             ask = partial(request_spot, cloud, builder, template_id, network.subnet_ids, fresh, made)
-            release = partial(release, instead=partial(delete_fleets, cloud, made))
+            release = partial(release, instead=partial(delete_those_made, cloud, made))
             with launched(cloud, ask, release=release) as instance_id:
                 yield Machine(cloud, instance_id, is_spot=True)
     else:

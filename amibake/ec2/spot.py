@@ -97,6 +97,14 @@ def delete_fleets(cloud: Cloud, fleet_ids: Sequence[str]) -> None:
         raise error
 
 
+def delete_those_made(cloud: Cloud, made: Sequence[str]) -> None:
+    """Delete the fleets of this build, also where the answer that would have named it was lost."""
+    found = made or _fleets_of_instances(cloud)
+    if not found:
+        raise AmibakeError("the fleet that has launched it is not known")
+    delete_fleets(cloud, found)
+
+
 def _fleets_of_instances(cloud: Cloud) -> list[str]:
     """Where the answer of CreateFleet was lost: DescribeFleets does not list instant ones, but EC2 has put the id on
     their instances."""

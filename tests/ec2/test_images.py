@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -35,6 +36,15 @@ def give_up(cloud: Cloud, machine: Machine, *, available: bool = False) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         begin()
+
+
+def test_an_image_from_before_a_bake_was_gone_on_with_is_not_taken_for_its_own(cloud: Cloud, machine: Machine) -> None:
+    before = bake(cloud, machine)
+    resumed = replace(cloud, resumed=True)
+    image = bake(resumed, machine, ami_name="shop 2")
+    assert image.id != before.id
+    found = cloud.ec2.describe_images(ImageIds=[before.id])["Images"]
+    assert "amibake:expires" not in tag_dict(found[0]["Tags"])
 
 
 def test_an_image_is_a_draft_until_it_is_published(cloud: Cloud, machine: Machine) -> None:

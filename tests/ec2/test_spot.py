@@ -357,3 +357,27 @@ def test_kept_volumes_are_kept_of_a_spot_builder_too(cloud: Cloud, source: Sourc
     (volume,) = cloud.ec2.describe_volumes()["Volumes"]
     (warning,) = cloud.ledger.warnings
     assert volume["VolumeId"] in warning
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_one_whose_fleet_was_lost_is_ended_by_it_where_terminating_is_refused(
+    cloud: Cloud, source: SourceImage, strict: StrictEC2, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    create = cloud.ec2._client.create_fleet  # type: ignore[attr-defined]
+
+    def lose(**arguments: Any) -> None:
+        create(**arguments)
+        raise EndpointConnectionError(endpoint_url="here")
+
+    monkeypatch.setattr(cloud.ec2._client, "create_fleet", lose)  # type: ignore[attr-defined]
+    if not known:
+        monkeypatch.setattr("amibake.ec2.spot.FLEET", "none")
+    refusal = strict.refuse("TerminateInstances")
+    with pytest.raises(AmibakeError, match="CreateFleet"), launched(cloud, builder(), source):
+        pass
+    refusal.lift()
+    if known:
+        assert (states(cloud), cloud.ledger.leftovers) == (["terminated"], [])
+        return
+    (leftover,) = cloud.ledger.leftovers
+    assert "(the fleet that has launched it is not known); remove it with: aws ec2 terminate-instances" in leftover
