@@ -103,11 +103,29 @@ def _started(
     words: Sequence[str], name: str, environment: Mapping[str, str], directory: Path | None
 ) -> Iterator[subprocess.Popen[bytes]]:
     mark = secrets.token_hex(16)
+    process: subprocess.Popen[bytes] | None = None
     try:
-        process = subprocess.Popen(
+        with interrupts.held():  # until it is known what there is to be ended
+            process = _start(words, name, {**environment, _MARK: mark}, directory)
+        yield process
+    except BaseException:
+        if process is not None:
+            _end(process, mark)
+        raise
+    finally:
+        if process is not None:
+            for stream in _STREAMS:
+                _pipe(process, stream).close()
+
+
+def _start(
+    words: Sequence[str], name: str, environment: Mapping[str, str], directory: Path | None
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
             words,
             cwd=directory,
-            env={**environment, _MARK: mark},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -116,28 +134,24 @@ def _started(
         )
     except OSError as error:
         raise AmibakeError(f"{name} can't be started: {error.strerror or error}") from error
-    try:
-        yield process
-    except BaseException:
-        _end(process, mark)
-        raise
-    finally:
-        for stream in _STREAMS:
-            _pipe(process, stream).close()
 
 
 def _end(process: subprocess.Popen[bytes], mark: str) -> None:
     """End it with all of its group, and all others that it has started: those that ignore SIGTERM too, and those that
     outlive it."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, number)
-        for stray in _marked(mark):
+    interrupted = interrupts.watch()
+    with interrupts.held():
+        for number in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError, PermissionError):
-                os.kill(stray, number)
-        until = Deadline(_HURRY if interrupts.ending() else _STOP_WITHIN)
-        while (_group_lives(process) or _marked(mark)) and until.remaining() > 0:
-            _wait(process, _TICK)
+                os.killpg(process.pid, number)
+            for stray in _marked(mark):
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(stray, number)
+            began = waiting.clock.now()
+            while _group_lives(process) or _marked(mark):
+                if waiting.clock.now() - began >= (_HURRY if interrupted() else _STOP_WITHIN):
+                    break
+                _wait(process, _TICK)
 
 
 def _marked(mark: str) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -19,6 +20,7 @@ from amibake import local, waiting
 from amibake.errors import AmibakeError, InvalidOption, ScriptFailed, WaitTimeout
 from amibake.events import Event, Output, StepSkipped
 from amibake.host import Host
+from amibake.interrupts import interruptible, opened
 from amibake.provisioners import ShellLocal
 
 
@@ -177,6 +179,34 @@ def test_an_interrupt_ends_all_of_it(machine: Machine, tmp_path: Path) -> None:
     finally:
         timer.join()
     assert not lives(int((tmp_path / "pid").read_text()))
+
+
+@pytest.mark.parametrize("when", ["it is being started", "its time is up"])
+def test_an_interrupt_at_whatever_moment_leaves_nothing_of_it(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    started: list[int] = []
+    sent: list[str] = []
+
+    def interrupt(now: str) -> None:
+        if now == when and not sent:
+            sent.append(now)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    class Interrupted(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *words: Any, **options: Any) -> None:
+            super().__init__(*words, **options)
+            started.append(self.pid)
+            interrupt("it is being started")
+
+        def wait(self, timeout: float | None = None) -> int:
+            interrupt("its time is up")
+            return super().wait(timeout)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt), interruptible(), opened():
+        run(machine, inline=["trap '' TERM", "for _ in $(seq 100); do sleep 0.1; done"], timeout=0.3)
+    assert not lives(*started)
 
 
 def test_a_child_that_holds_the_output_open_does_not_hold_us(machine: Machine, tmp_path: Path) -> None:
