@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from threading import Event
 from typing import TypeVar
 
+from amibake.interrupts import opened
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -27,7 +29,8 @@ class Workers:
         signal; then those calls that have not begun are not made."""
         futures = [self._pool.submit(call, one) for one in of]
         try:
-            return [future.result() for future in futures]
+            with opened():
+                return [future.result() for future in futures]
         except BaseException:
             self.stopped.set()
             for future in futures:
