@@ -205,7 +205,7 @@ def test_an_interrupt_at_whatever_moment_leaves_nothing_of_it(
 
     monkeypatch.setattr(subprocess, "Popen", Interrupted)
     with pytest.raises(KeyboardInterrupt), interruptible(), opened():
-        run(machine, inline=["trap '' TERM", "while :; do sleep 0.1; done"], timeout=0.3)
+        run(machine, inline=["trap '' TERM", "for _ in $(seq 100); do sleep 0.1; done"], timeout=0.3)
     assert not lives(*started)
 
 
