@@ -176,7 +176,7 @@ class TestTheHostKey:
         assert len({key_in(launch.user_data or "").public for launch in place.machines.launches.values()}) == 2
 
     def test_never_comes_and_nobody_logs_in(self, place: Place) -> None:
-        with pytest.raises(amibake.HostKeyChanged, match=r"where ssh-ed25519 .* is known") as caught:
+        with pytest.raises(amibake.HostKeyChanged, match=r"where ssh-ed25519 .* is pinned") as caught:
             bake(place, ssh_host_key="inject", ssh_timeout=30)
         assert place.machines.newest.logins == 0
         assert "cloud-init" in caught.value.hint
@@ -329,3 +329,18 @@ class TestTheSandboxesStandIn:
         meant = vars(meant_by(user_data))
         assert meant.pop(what[0]) == what[1]
         assert not any(meant.values())
+
+    @pytest.mark.parametrize(
+        "config",
+        [
+            "null",
+            "[1, 2]",
+            '{"ssh_keys": [1]}',
+            '{"ssh_keys": {"rsa_private": 5}}',
+            '{"ssh_keys": {"../../../tmp/evil_private": "x"}}',
+        ],
+    )
+    def test_does_nothing_about_what_cloud_init_could_do_nothing_with(self, config: str) -> None:
+        meant = meant_by(f"#cloud-config\n{config}\n")
+        assert meant.host_keys == {}
+        assert len(meant.ignored) == 1

@@ -6,12 +6,14 @@ It knows scripts, boothooks, MIME messages of these, and of cloud-config, in JSO
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email import message_from_string
 from typing import Any
 
 _KINDS = {"#!": "text/x-shellscript", "#cloud-boothook": "text/cloud-boothook", "#cloud-config\n": "text/cloud-config"}
+_HOST_KEY = re.compile("(rsa|ecdsa|ed25519)_(private|public)")
 _TO_BE_GUESSED = ("text/plain", "text/x-not-multipart", "text/x-shellscript")
 
 
@@ -70,8 +72,16 @@ def _configure(meant: Meant, text: str) -> None:
     except ValueError:
         meant.ignored.append("user data: #cloud-config is not interpreted here, unless it is JSON")
         return
-    for name, key in settings.pop("ssh_keys", {}).items():
-        kind, _, half = name.rpartition("_")
+    if not isinstance(settings, dict):
+        meant.ignored.append("user data: #cloud-config that is no mapping")
+        return
+    keys = settings.pop("ssh_keys", {})
+    for name, key in keys.items() if isinstance(keys, dict) else [("", keys)]:
+        found = _HOST_KEY.fullmatch(name)
+        if found is None or not isinstance(key, str):
+            meant.ignored.append("user data: of ssh_keys, what is no host key")
+            continue
+        kind, half = found.groups()
         meant.host_keys[f"ssh_host_{kind}_key{'.pub' if half == 'public' else ''}"] = key.rstrip("\n") + "\n"
     settings.pop("ssh_deletekeys", None)  # keys that are given are the only ones in any case
     meant.ignored += (f"user data: of #cloud-config, {name} is not interpreted here" for name in settings)
