@@ -82,6 +82,10 @@ class Ledger:
         """Note that a resource is there, and the command that removes it."""
         self._owned[kind, name] = command
 
+    def keeps(self, kind: str, name: str) -> None:
+        """Note that a resource is not temporary any more: nobody is to be told to remove it."""
+        self._owned.pop((kind, name), None)
+
     def unreleased(self) -> list[str]:
         """What would be left if the bake ended here: what could not be removed, and what is still there."""
         owned = list(self._owned.items())  # at once: a signal may arrive while it changes

@@ -1,8 +1,11 @@
-"""The commands by which a person removes what a bake has made."""
+"""The commands by which a person looks for what a bake has made, and removes it."""
 
 from __future__ import annotations
 
 from amibake.ec2.cloud import Cloud
+
+PREFIX = "amibake_"
+"""How the names that IAM knows begin; the rest is the bake's id."""
 
 _EC2 = {
     "fleet": "delete-fleets --terminate-instances --fleet-ids",
@@ -20,6 +23,19 @@ _IAM = {
     "role in the instance profile": "remove-role-from-instance-profile --instance-profile-name {0} --role-name {0}",
     "role policy": "delete-role-policy --role-name {0} --policy-name {0}",
 }
+_LOOKS = {
+    "instance profile": "get-instance-profile --instance-profile-name {0}",
+    "role": "get-role --role-name {0}",
+    "role in the instance profile": "get-instance-profile --instance-profile-name {0}",
+    "role policy": "get-role-policy --role-name {0} --policy-name {0}",
+}
+
+
+def look(cloud: Cloud, kind: str) -> str:
+    """The command that shows whether the bake has made a resource of this kind."""
+    if kind in _LOOKS:
+        return f"aws iam {_LOOKS[kind].format(f'{PREFIX}{cloud.build}')}"
+    return cloud.command("describe-tags", "--filters", f"Name=value,Values={cloud.build}")
 
 
 def removal(cloud: Cloud, kind: str, name: str) -> str:

@@ -13,12 +13,13 @@ from amibake.ec2.by_hand import removal
 from amibake.ec2.cloud import CONSISTENCY, Cloud, missing
 from amibake.ec2.resource import eventually, make, unless_gone
 from amibake.errors import AmibakeError, WaitTimeout
+from amibake.image import DRAFT, STATE
 from amibake.interrupts import held
 from amibake.waiting import Deadline, Pending, wait_for
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_ec2.type_defs import ImageTypeDef
+    from mypy_boto3_ec2.type_defs import FilterTypeDef, ImageTypeDef
 
 UNKNOWN = "InvalidAMIID.NotFound"
 """EC2's word for an image that it does not know, or not yet."""
@@ -139,9 +140,11 @@ def is_protected(image: ImageTypeDef) -> bool:
 
 def _delete_snapshots(cloud: Cloud, spared: Collection[str], *, expected: int) -> None:
     done: set[str] = set()
+    # an earlier bake that this one goes on with may have published some
+    drafts: list[FilterTypeDef] = [*cloud.of_this_build(), {"Name": f"tag:{STATE}", "Values": [DRAFT]}]
 
     def probe() -> Pending | None:
-        found = cloud.ec2.describe_snapshots(OwnerIds=["self"], Filters=cloud.of_this_build())["Snapshots"]
+        found = cloud.ec2.describe_snapshots(OwnerIds=["self"], Filters=drafts)["Snapshots"]
         for snapshot in sorted({one["SnapshotId"] for one in found}.difference(spared, done)):
             delete_snapshot(cloud, snapshot)
             done.add(snapshot)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from amibake.ec2.by_hand import PREFIX
 from amibake.ec2.cloud import Cloud, tag_dict
 from amibake.ec2.listing import Listed
-from amibake.ec2.profile import PREFIX, UNKNOWN
+from amibake.ec2.profile import UNKNOWN
 from amibake.ec2.remains import Thing
 from amibake.errors import AmibakeError
 from amibake.image import EXPIRES

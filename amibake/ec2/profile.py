@@ -10,13 +10,13 @@ from functools import partial
 from typing import Any
 
 from amibake.builder import Builder
+from amibake.ec2.by_hand import PREFIX
 from amibake.ec2.cloud import Cloud, tag_dict, tag_list
 from amibake.ec2.refusals import of_an_option
 from amibake.ec2.resource import eventually, remove, resource
 from amibake.errors import AmibakeError
 from amibake.image import BUILD, EXPIRES
 
-PREFIX = "amibake_"
 UNKNOWN = "NoSuchEntity"
 THERE_ALREADY = ("EntityAlreadyExists", "LimitExceeded")
 """What IAM says when the answer to a first try was lost, and the call repeated: a profile has one role at most."""

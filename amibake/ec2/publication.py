@@ -99,14 +99,20 @@ def publish(cloud: Cloud, drafts: Drafts, images: Mapping[str, ImageTypeDef], bu
             if isinstance(error, AmibakeError) and not error.lost and error.code:
                 raise  # EC2 has said no
             if _may_be_decided(cloud.elsewhere(home), images[home]):
-                drafts.published.update(published)
+                _keep(cloud, drafts, published)
             raise
-        drafts.published.update(published)
+        _keep(cloud, drafts, published)
         for region, image in images.items():
             _finish(cloud.elsewhere(region), image, builder, is_home=region == home)
             if builder.deregistration_protection.with_cooldown:
                 _protect_published(cloud.elsewhere(region), image, builder)
     return as_image({region: _marked(image) for region, image in images.items()}, home)
+
+
+def _keep(cloud: Cloud, drafts: Drafts, published: Mapping[str, tuple[str, ...]]) -> None:
+    drafts.published.update(published)
+    for image_id in published:
+        cloud.ledger.keeps("image", image_id)
 
 
 def deprecation(builder: Builder) -> datetime | None:

@@ -154,5 +154,5 @@ def of_an_option(error: AmibakeError, options: Mapping[str, str], hint: str = ""
     if error.code not in options:
         return error
     mistake = InvalidOption(f"{options[error.code]}: {error.message}", hint=hint or error.hint)
-    mistake.code = error.code
+    mistake.code, mistake.lost = error.code, error.lost
     return mistake

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from amibake import waiting
-from amibake.ec2.by_hand import removal
+from amibake.ec2.by_hand import look, removal
 from amibake.ec2.cloud import CONSISTENCY, RELEASE, Cloud, missing
 from amibake.errors import AmibakeError, WaitTimeout
 from amibake.image import EXPIRES
@@ -56,7 +56,7 @@ def make(cloud: Cloud, kind: str, *, create: Callable[[], str], find: Callable[[
     check()
     lost = True  # unless somebody says what became of it
     try:
-        with creating(), cloud.ledger.making(kind, _where(cloud)):
+        with creating(), cloud.ledger.making(kind, look(cloud, kind)):
             try:
                 made.append(_create(cloud, kind, create, find))
             except AmibakeError as error:
@@ -109,11 +109,7 @@ def _find(cloud: Cloud, kind: str, find: Callable[[], list[str]], ids: list[str]
     except WaitTimeout:
         return  # so there is none
     except AmibakeError as error:
-        cloud.ledger.left(f"perhaps a {kind} of build {cloud.build} ({error.message})", _where(cloud))
-
-
-def _where(cloud: Cloud) -> str:
-    return cloud.command("describe-tags", "--filters", f"Name=value,Values={cloud.build}")
+        cloud.ledger.left(f"perhaps a {kind} of build {cloud.build} ({error.message})", look(cloud, kind))
 
 
 def eventually(cloud: Cloud, call: Callable[[], T], *codes: str, releasing: bool = False) -> T:

@@ -47,6 +47,18 @@ def test_an_image_from_before_a_bake_was_gone_on_with_is_not_taken_for_its_own(c
     assert "amibake:expires" not in tag_dict(found[0]["Tags"])
 
 
+def test_what_was_published_before_a_bake_was_gone_on_with_keeps_its_snapshots(
+    cloud: Cloud, machine: Machine, strict: StrictEC2
+) -> None:
+    before = bake(cloud, machine)
+    strict.fail_images(leave_snapshots=True)
+    with pytest.raises(ImageFailed):
+        bake(replace(cloud, resumed=True), machine, ami_name="shop 2")
+    assert images(cloud) == [before.id]
+    assert len(snapshots(cloud)) == 1
+    assert cloud.ledger.leftovers == []
+
+
 def test_an_image_is_a_draft_until_it_is_published(cloud: Cloud, machine: Machine) -> None:
     with baking(cloud, machine) as under_way:
         (image,) = cloud.ec2.describe_images(ImageIds=[under_way.draft()])["Images"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from amibake.builder import BlockDevice
 from amibake.ec2.access import security_groups, temporary_key_pair
@@ -28,6 +28,7 @@ from amibake.testing.clock import FakeClock
 from tests.account import temporary
 from tests.ec2.support import NOWHERE, Refuse, answers, builder, launched, states, tags, wire
 
+LOST = ("InternalError", "An internal error has occurred")
 FULL = ("InsufficientInstanceCapacity", "We currently do not have sufficient t3.micro capacity.")
 LIMIT = ("VcpuLimitExceeded", "You have requested more vCPU capacity than your current limit of 32 allows.")
 NO_ADDRESS = ("InsufficientFreeAddressesInSubnet", "The subnet has not enough free addresses.")
@@ -335,3 +336,19 @@ def test_a_signal_at_whatever_call_leaves_nothing(
             assert temporary(quiet.client("ec2"), quiet.client("iam")) == set(), interrupted_at
             assert cloud.ledger.leftovers == [], interrupted_at
     assert interrupted_at > 15
+
+
+def test_what_an_earlier_try_may_have_launched_is_looked_for_whichever_option_is_wrong(
+    cloud: Cloud, source: SourceImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, said = cloud.ec2._client.run_instances, [LOST, ("InvalidSubnetID.NotFound", "gone")]  # type: ignore[attr-defined]
+
+    def lose(**arguments: Any) -> None:
+        run(**arguments)
+        code, message = said.pop(0)
+        raise ClientError({"Error": {"Code": code, "Message": message}}, "RunInstances")
+
+    monkeypatch.setattr(cloud.ec2._client, "run_instances", lose)  # type: ignore[attr-defined]
+    with pytest.raises(InvalidOption, match="subnet_id: "), launched(cloud, builder(), source):
+        pass
+    assert states(cloud) == ["terminated"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from amibake.ec2.clients import Clients
 from amibake.ec2.cloud import Cloud
@@ -180,6 +180,32 @@ def test_what_cannot_be_removed_is_a_leftover_and_the_rest_is_tried_all_the_same
     assert f"aws iam delete-role-policy --role-name {NAME} --policy-name {NAME}" in policy
     assert f"aws iam delete-role --role-name {NAME}" in role
     assert iam.list_instance_profiles()["InstanceProfiles"] == []
+
+
+LOST = [
+    ("create_role", "get_role", "get-role --role-name {0}"),
+    ("put_role_policy", "get_role_policy", "get-role-policy --role-name {0} --policy-name {0}"),
+    ("create_instance_profile", "get_instance_profile", "get-instance-profile --instance-profile-name {0}"),
+    ("add_role_to_instance_profile", "get_instance_profile", "get-instance-profile --instance-profile-name {0}"),
+]
+
+
+@pytest.mark.parametrize(("call", "look", "command"), LOST)
+def test_what_was_perhaps_made_is_said_with_the_command_that_shows_it(
+    cloud: Cloud, iam: Any, monkeypatch: pytest.MonkeyPatch, call: str, look: str, command: str
+) -> None:
+    def lose(**_: Any) -> None:
+        raise EndpointConnectionError(endpoint_url="here")
+
+    def refuse(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, look)
+
+    monkeypatch.setattr(iam._client, call, lose)
+    monkeypatch.setattr(iam._client, look, refuse)
+    with pytest.raises(AmibakeError), temporary_profile(cloud, WANTED):
+        pass
+    (leftover,) = cloud.ledger.leftovers
+    assert leftover.endswith(f"; remove it with: aws iam {command.format(f'amibake_{cloud.build}')}")
 
 
 def test_a_policy_that_iam_does_not_understand_is_the_options_mistake(cloud: Cloud, iam: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import boto3
@@ -203,6 +204,23 @@ def test_a_publication_whose_answer_was_lost_counts(
     monkeypatch.setattr(cloud.ec2._client, "create_tags", lose)  # type: ignore[attr-defined]
     image = bake(cloud, machine)
     assert list(images(cloud)[HOME]) == [image.id]
+
+
+def test_who_stops_everything_is_not_told_to_remove_what_is_published(
+    cloud: Cloud, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, list[str]] = {}
+    tag, untag = cloud.ec2._client.create_tags, cloud.ec2._client.delete_tags  # type: ignore[attr-defined]
+
+    def note(call: str, do: Any, **arguments: Any) -> Any:
+        told[call] = cloud.ledger.unreleased()
+        return do(**arguments)
+
+    monkeypatch.setattr(cloud.ec2._client, "create_tags", partial(note, "before", tag))  # type: ignore[attr-defined]
+    monkeypatch.setattr(cloud.ec2._client, "delete_tags", partial(note, "after", untag))  # type: ignore[attr-defined]
+    image = bake(cloud, machine)
+    by_hand = f"aws ec2 deregister-image --delete-associated-snapshots --image-id {image.id} --region {HOME}"
+    assert told == {"before": [f"image {image.id}; remove it with: {by_hand}"], "after": []}
 
 
 def hasty(strict: StrictEC2) -> Cloud:

@@ -69,7 +69,7 @@ def remove_images(place: Place, scenario: Scenario | None = None) -> None:
 def commands(notes: Iterable[str]) -> list[str]:
     """What leftovers and warnings tell to do by hand, but for what only looks whether there is something."""
     found = [note.partition("remove them with: ")[2] or note.partition("remove it with: ")[2] for note in notes]
-    return [command for command in found if command and not re.match(r"aws \w+ describe-", command)]
+    return [command for command in found if command and not re.match(r"aws \w+ (describe|get)-", command)]
 
 
 def follow(place: Place, told: list[str]) -> None:
