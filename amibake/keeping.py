@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -45,7 +45,8 @@ class Keeper:
         if self._wanted and isinstance(error, Exception) and self._key_is_written(file):
             self._cloud.ledger.kept = []
         else:
-            file.unlink(missing_ok=True)  # of what is removed now
+            with suppress(OSError):  # where nothing can be removed, it was not written either
+                file.unlink(missing_ok=True)  # of what is removed now
         return False
 
     def _key_is_written(self, file: Path) -> bool:

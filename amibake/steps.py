@@ -54,13 +54,14 @@ def perform(step: Provisioner, host: Host, ledger: Ledger) -> None:
         with ledger.step(name):
             _pause(step, name, host)
             _try(step, name, host)
-    except (InvalidOption, HostKeyChanged, SSHTimeout, AuthenticationFailed):
+    except (InvalidOption, HostKeyChanged, AuthenticationFailed):
         raise
     except AmibakeError as error:
-        if not getattr(step, "continue_on_error", False):
+        lost = _is_lost(step, error)
+        if not getattr(step, "continue_on_error", False) or (isinstance(error, SSHTimeout) and not lost):
             raise
         _warn(host, f"{_said(name, error)}; the bake goes on without it")
-        if isinstance(error, ConnectionLost):
+        if lost:
             host.reconnect()
 
 
@@ -147,7 +148,7 @@ def _try(step: Provisioner, name: str, host: Host) -> None:
 
     def failed(error: BaseException, number: int, pause: float) -> None:
         _warn(host, f"{_said(name, error)} (try {number} of {times}; again in {waiting.duration(pause)})")
-        if isinstance(error, ConnectionLost):
+        if _is_lost(step, error):
             host.reconnect()
 
     def over(error: BaseException) -> bool:
@@ -162,6 +163,14 @@ def _try(step: Provisioner, name: str, host: Host) -> None:
         if tries > 1:
             error.message = f"{error.message} (the last of {tries} tries)"
         raise
+
+
+def _is_lost(step: Provisioner, error: BaseException) -> bool:
+    """Whether the connection is to be made anew. Where that could not be done within a time of the step's own, it may
+    be all the same within what the bake gives it."""
+    return isinstance(error, ConnectionLost) or (
+        isinstance(error, SSHTimeout) and _seconds(step, "timeout") is not None
+    )
 
 
 def _said(name: str, error: BaseException) -> str:

@@ -42,6 +42,21 @@ def failed(place: Place, **options: Any) -> amibake.ScriptFailed:
     return caught.value
 
 
+def test_a_bake_in_a_directory_that_it_may_not_look_into_makes_its_image(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by `sudo -u` from root's home."""
+    unlink = Path.unlink
+
+    def may_not(path: Path, *, missing_ok: bool = False) -> None:
+        if not path.is_absolute():
+            raise PermissionError(13, "Permission denied")
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", may_not)
+    assert bake(place).id
+
+
 @pytest.mark.parametrize(
     "more", [{}, {"spot_price": "auto"}, {"temporary_iam_instance_profile_policy_document": POLICY}]
 )

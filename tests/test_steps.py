@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,6 +29,7 @@ from amibake.host import Completed, Host
 from amibake.interrupts import Interrupted
 from amibake.ledger import Ledger
 from amibake.provisioners import Reboot, ShellLocal, Step
+from amibake.ssh import dial
 from amibake.steps import called, perform, run_error_cleanup
 from amibake.testing import Place
 from amibake.testing.clock import FakeClock
@@ -437,3 +440,33 @@ def test_in_a_bake_a_reboot_is_another_boot(real: Callable[[amibake.Provisioner]
     events = real(Reboot())
     assert place.machines.newest.logins == 2
     assert not [event for event in events if isinstance(event, Warned)]
+
+
+@pytest.mark.parametrize("options", [{"continue_on_error": True}, {"max_retries": 1}])
+def test_a_step_with_a_short_time_of_its_own_is_not_the_end_of_a_builder_that_comes_back_later(
+    place: Place, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    there = [0.0]
+    dialled = dial.dial
+
+    def back_later(*given: Any) -> socket.socket:
+        if place.clock.now() < there[0]:
+            raise ConnectionRefusedError
+        return dialled(*given)
+
+    @dataclass(frozen=True, kw_only=True)
+    class Losing(Step):
+        def check(self) -> None:
+            pass
+
+        def provision(self, host: Host) -> None:
+            if not there[0]:
+                there[0] = place.clock.now() + 40
+                place.machines.newest.drop()
+            host.put(b"x", "/srv/x")
+
+    monkeypatch.setattr(dial, "dial", back_later)
+    builder = amibake.Builder(ami_name="shop {{timestamp}}", source_ami=place.source_ami, instance_type="t3.micro")
+    image = amibake.bake(builder, [Losing(timeout=10, **options)], session=place.session)
+    assert image.id
+    assert place.clock.now() > there[0]

@@ -107,6 +107,10 @@ class _Door:
             self.stranger = error
             error.hint = _NEVER_CAME
             return Pending(error.message)
+        except KeyboardInterrupt:
+            if wire is not None:
+                wire.close()  # it may be a command of the user's
+            raise
         except FOREIGN as error:
             self.attempts.add(of_dialling(error) if wire is None else of_handshake(error), waiting.clock.now())
             dropped = isinstance(error, _DROPPED) and not isinstance(error, Unanswered)

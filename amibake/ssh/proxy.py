@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from amibake.errors import InvalidOption
+from amibake.interrupts import held
 from amibake.lines import Lines
 from amibake.ssh.transport import Patience, reason
 from amibake.ssh.wire import Wire
@@ -59,7 +60,15 @@ class ProxyCommand:
 
     def open(self, address: str, port: int, username: str, _patience: Patience) -> Wire:
         """See `Route.open`."""
-        return _CommandWire(self.command(address, port, username))
+        wire: Wire | None = None
+        try:
+            with held():  # until it is known what there is to be ended
+                wire = _CommandWire(self.command(address, port, username))
+        except BaseException:
+            if wire is not None:
+                wire.close()
+            raise
+        return wire
 
 
 class _CommandWire(Wire):

@@ -16,6 +16,7 @@ import pytest
 
 from amibake.errors import AuthenticationFailed, ConnectionLost, InvalidOption, SSHTimeout
 from amibake.events import Event, Waiting
+from amibake.interrupts import interruptible
 from amibake.ssh import proxy
 from amibake.ssh.proxy import ProxyCommand
 from amibake.ssh.transport import Patience
@@ -146,6 +147,27 @@ def test_a_command_that_does_not_want_to_end(enter: Connect, tmp_path: Path, mon
     with pytest.raises(SSHTimeout):
         enter(f'sh -c "{script.replace("$", chr(92) + "$")}"', timeout=0.01, patience=Patience(banner=0.3))
     assert not alive((tmp_path / "pid").read_text().strip())
+
+
+@pytest.mark.parametrize("when", ["it is being started", "the handshake begins"])
+def test_a_command_ends_with_an_interrupt_at_whatever_moment(
+    enter: Connect, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    started: list[str] = []
+
+    class Interrupted(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *words: Any, **options: Any) -> None:
+            super().__init__(*words, **options)
+            started.append(str(self.pid))
+            if when == "it is being started":
+                os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    monkeypatch.setattr("amibake.ssh.connect.handshake", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        enter("sleep 100")
+    assert len(started) == 1
+    assert left(started) == []
 
 
 def test_a_command_whose_child_left_the_group(enter: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
