@@ -20,8 +20,8 @@ armed() {
 }
 cancel() {
     ! by_systemd || systemctl stop $name.timer 2>/dev/null || true # which fails where there is none
-    for pid in $(sleepers); do kill -s KILL "$pid" 2>/dev/null || true; done
-    for _ in 1 2 3 4 5 6 7 8 9 10; do
+    for _ in 1 2 3 4 5 6 7 8 9 10; do # one that is just beginning may have a child by now
+        for pid in $(sleepers); do kill -s KILL "$pid" 2>/dev/null || true; done
         armed || return 0
         sleep 0.1
     done

@@ -134,7 +134,7 @@ class TestABake:
     def test_whose_builder_is_silent_says_nothing_of_a_shutdown_that_ec2_knows_nothing_of(self, place: Place) -> None:
         def hang(host: Host) -> None:
             place.machines.newest.stop()
-            host.run("anything")
+            host.run("anything", when_lost="raise")
 
         began = place.clock.now()
         with pytest.raises(amibake.SSHTimeout) as caught:
@@ -191,7 +191,7 @@ class TestTheShutdownBehaviour:
     def test_makes_the_error_of_a_builder_that_was_shut_down_from_within_say_so(self, place: Place) -> None:
         def power_off(host: Host) -> None:
             off(place)
-            host.run("anything")
+            host.run("anything", when_lost="raise")
 
         with pytest.raises(amibake.AmibakeError, match=r"was lost.*Instance initiated shutdown") as caught:
             bake(place, Does(power_off))
@@ -347,6 +347,13 @@ class TestTheScript:
         until((tmp_path / "off").exists)
         until(lambda: machine.timers() == [])
         (tmp_path / "off").unlink()
+
+    def test_ends_what_begins_while_it_is_cancelled(self, machine: Sandbox, tmp_path: Path) -> None:
+        assert machine.run("-s", "arm", "5000") == 0
+        until(lambda: len(machine.timers()) == 2)
+        blind = f"sleepers() {{ [ -e {tmp_path}/looked ] || {{ : >{tmp_path}/looked; return 0; }}; "  # the first time
+        assert machine.run("-s", "cancel", "0", given=machine.script.replace("sleepers() { ", blind)) == 0
+        assert machine.timers() == []
 
     def test_is_systemds_where_that_is_the_init_but_not_while_the_machine_is_booting(
         self, machine: Sandbox, tmp_path: Path

@@ -105,7 +105,7 @@ def wait_until_available(cloud: Cloud, images: Mapping[str, str]) -> dict[str, I
 
 
 def _state(cloud: Cloud, image_id: str, unknown: dict[str, Deadline]) -> ImageTypeDef | Pending:
-    """`unknown` has until when each image that EC2 does not know is believed in."""
+    """`unknown` has until when each image that EC2 does not know is believed in, and each that lists no snapshot."""
     image = describe(cloud.ec2, image_id)
     if image is None:
         if unknown.setdefault(image_id, Deadline(CONSISTENCY)).remaining() <= 0:
@@ -116,7 +116,12 @@ def _state(cloud: Cloud, image_id: str, unknown: dict[str, Deadline]) -> ImageTy
     if state in ("failed", "error", "invalid", "deregistered"):
         reason = image.get("StateReason", {}).get("Message", "no reason given")
         raise ImageFailed(f"image {image_id} in {cloud.region} is {state}: {reason}")
-    return image if state == "available" else Pending(state)
+    if state != "available":
+        return Pending(state)
+    # its snapshots are to be marked as published, too
+    if not snapshot_ids(image) and unknown.setdefault(f"{image_id} -", Deadline(CONSISTENCY)).remaining() > 0:
+        return Pending("available, but lists no snapshot yet")
+    return image
 
 
 def as_image(images: Mapping[str, ImageTypeDef], region: str) -> Image:

@@ -14,6 +14,7 @@ from amibake.ec2.instance import Machine
 from amibake.errors import AmibakeError, ImageFailed
 from amibake.ledger import Ledger
 from amibake.strict import StrictEC2
+from amibake.strict.images import Ami
 from amibake.testing.clock import FakeClock
 from tests.ec2.baking import TAGS, bake, baking
 
@@ -251,3 +252,20 @@ def test_a_cloud_of_another_build_finds_nothing_of_this_one(cloud: Cloud, machin
     bake(cloud, machine)
     other = connect(None, build="c" * 16, ledger=Ledger())
     assert other.ec2.describe_images(Filters=other.of_this_build())["Images"] == []
+
+
+@pytest.mark.parametrize("late", [2, 10_000])
+def test_the_snapshots_that_an_available_image_lists_a_moment_later_are_published_too(
+    cloud: Cloud, machine: Machine, monkeypatch: pytest.MonkeyPatch, late: int
+) -> None:
+    looks = iter(range(late))
+
+    def mappings(image: Ami) -> list[dict[str, Any]]:
+        ready = image.state == "available" and next(looks, None) is None
+        return [device.mapping(with_snapshot=ready) for device in image.devices]
+
+    monkeypatch.setattr(Ami, "block_device_mappings", property(mappings))
+    published = bake(cloud, machine)
+    assert len(published.snapshots["us-east-1"]) == (late == 2)  # whoever lists none for long has none
+    (tags,) = [tags for tags in snapshots(cloud) if tags]
+    assert tags["amibake:state"] == ("published" if late == 2 else "draft")
