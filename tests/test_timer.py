@@ -193,7 +193,7 @@ class TestTheShutdownBehaviour:
             off(place)
             host.run("anything")
 
-        with pytest.raises(amibake.AmibakeError, match="was lost.*Instance initiated shutdown") as caught:
+        with pytest.raises(amibake.AmibakeError, match=r"was lost.*Instance initiated shutdown") as caught:
             bake(place, Does(power_off))
         assert "It was shut down from within" in caught.value.hint
 
