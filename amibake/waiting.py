@@ -184,9 +184,17 @@ def persist(
     """
     from tenacity import Retrying, retry_if_exception
 
+    last: list[BaseException] = []
+
+    def call_again() -> T:
+        if last and interrupts.gives_up():  # since the pause
+            raise last[0]
+        return call()
+
     def tell(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         if error is not None:
+            last[:] = [error]
             failed(error, state.attempt_number, state.upcoming_sleep)
 
     def pause(state: RetryCallState) -> float:
@@ -201,7 +209,7 @@ def persist(
         sleep=_pause,
         before_sleep=tell,
         reraise=True,
-    )(call)
+    )(call_again)
 
 
 def seconds(value: float | str | timedelta) -> float:

@@ -571,6 +571,19 @@ def test_what_creates_is_not_tried_again_after_an_interrupt(place: Place) -> Non
     assert [request.action for request in place.ec2.requests].count("RunInstances") == 1
 
 
+def test_what_creates_is_not_tried_again_after_an_interrupt_in_the_pause_before_that(place: Place) -> None:
+    place.ec2.refuse("RunInstances", "RequestLimitExceeded", times=1)
+    cancel = threading.Event()
+
+    def listen(event: object) -> None:
+        if "RunInstances to be answered" in str(event):
+            cancel.set()
+
+    with pytest.raises(Interrupted):
+        bake(place, cancel=cancel, on_event=listen)
+    assert [request.action for request in place.ec2.requests].count("RunInstances") == 1
+
+
 def test_a_release_is_tried_again_all_the_same(place: Place) -> None:
     place.ec2.refuse("DeleteKeyPair", "RequestLimitExceeded", times=3)
     cancel = threading.Event()
