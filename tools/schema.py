@@ -37,7 +37,8 @@ _ERROR: dict[str, Any] = {
 def schema() -> dict[str, Any]:
     """All of it."""
     kinds = [kind for _, kind in inspect.getmembers(events, inspect.isclass) if issubclass(kind, events.Event)]
-    lines = [_of_event(kind) for kind in [*kinds, Note] if kind is not events.Event]
+    other = (events.Event, events.OfBake)  # no command has bakes side by side
+    lines = [_of_event(kind) for kind in [*kinds, Note] if kind not in other]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A line of amibake --json",
