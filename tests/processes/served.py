@@ -195,18 +195,22 @@ def _listening(ec2: WatchedEC2) -> Iterator[str]:
 
     def watched(environ: Any, start_response: Any) -> Iterable[bytes]:
         _last.call = None
+        answer = application(environ, start_response)
+        return _Answer(answer, ec2, _last.call)
+
+    def run_wsgi(handler: MotoRequestHandler) -> None:
+        """Whatever becomes of the answer, and of who waited for it: the body of one is not always closed."""
         try:
-            answer = application(environ, start_response)
-        except BaseException:
+            MotoRequestHandler.run_wsgi(handler)
+        finally:
             if _last.call:
                 ec2.over(_last.call[0])
-            raise
-        return _Answer(answer, ec2, _last.call)
+            _last.call = None
 
     def date(_: Any, __: float | None = None) -> str:
         return formatdate(time.time() + ec2.ahead, usegmt=True)
 
-    ours = {"disable_nagle_algorithm": True, "log": lambda *_: None, "date_time_string": date}
+    ours = {"disable_nagle_algorithm": True, "log": lambda *_: None, "date_time_string": date, "run_wsgi": run_wsgi}
     handler = type("Handler", (MotoRequestHandler,), ours)
     server = make_server("127.0.0.1", 0, watched, threaded=True, request_handler=handler)
     server.daemon_threads = True  # type: ignore[attr-defined] # of the threaded one
@@ -234,13 +238,8 @@ class _Answer:
     def close(self) -> None:
         if hasattr(self._answer, "close"):
             self._answer.close()
-        if self._call is None:
-            return
-        try:
-            if tell := self._ec2.answered.get(self._call[0]):
-                tell(*self._call)
-        finally:
-            self._ec2.over(self._call[0])
+        if self._call and (tell := self._ec2.answered.get(self._call[0])):
+            tell(*self._call)
 
 
 def _free_port() -> int:
