@@ -151,7 +151,7 @@ def test_scripts_of_every_kind_where_nothing_may_be_executed(bench: Bench, odd: 
     assert "noexec" in bench.sh("grep ' /dev/shm ' /proc/mounts")
     printed = bench.run(scripts=list(odd.values()), remote_folder="/dev/shm")
     assert printed[:2] == ["crlf", "bom"]
-    assert re.fullmatch(r"shell bash /dev/shm/amibake-\w+\.sh", printed[2])
+    assert re.fullmatch(r"shell bash /dev/shm/amibake-\w+/script\.sh", printed[2])
     assert printed[3:] == ["argument", "perl", "100001", "end", "read"]
     assert bench.sh("ls /dev/shm") == ""
 
