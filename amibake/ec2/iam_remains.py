@@ -35,20 +35,17 @@ def list_profiles(cloud: Cloud, build: str | None) -> Listed:
     return Listed("instance profile", "", [thing for thing in ours if build in (None, thing.build)])
 
 
-def removal(cloud: Cloud, thing: Thing) -> tuple[Callable[[], object], str]:
-    """The call that removes it, and the command that does the same."""
+def removal(cloud: Cloud, thing: Thing) -> Callable[[], object]:
+    """The call that removes it."""
     iam, kind = cloud.clients.service("iam", cloud.region), thing.kind
     if kind == "role":
-        return partial(iam.delete_role, RoleName=thing.id), f"delete-role --role-name {thing.id}"
+        return partial(iam.delete_role, RoleName=thing.id)
     if kind == "instance profile":
-        call = partial(iam.delete_instance_profile, InstanceProfileName=thing.id)
-        return call, f"delete-instance-profile --instance-profile-name {thing.id}"
+        return partial(iam.delete_instance_profile, InstanceProfileName=thing.id)
     role = thing.facts["role"]
     if kind == "role policy":
-        call = partial(iam.delete_role_policy, RoleName=role, PolicyName=thing.id)
-        return call, f"delete-role-policy --role-name {role} --policy-name {thing.id}"
-    call = partial(iam.remove_role_from_instance_profile, InstanceProfileName=thing.id, RoleName=role)
-    return call, f"remove-role-from-instance-profile --instance-profile-name {thing.id} --role-name {role}"
+        return partial(iam.delete_role_policy, RoleName=role, PolicyName=thing.id)
+    return partial(iam.remove_role_from_instance_profile, InstanceProfileName=thing.id, RoleName=role)
 
 
 def _names(call: Callable[..., Any], key: str, name: str, build: str | None) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from amibake.ec2 import iam_remains
+from amibake.ec2 import by_hand, iam_remains
 from amibake.ec2.cloud import RELEASE, Cloud, missing, tag_list
 from amibake.ec2.drafts import LATE, describe, is_protected, snapshot_ids
 from amibake.ec2.images import is_published
@@ -23,17 +23,6 @@ from amibake.waiting import Deadline, Pending, wait_for
 PATIENCE = 120.0
 """Seconds for which something may still be in use by what has just been removed."""
 
-_COMMANDS = {
-    "fleet": ("delete-fleets", "--terminate-instances", "--fleet-ids"),
-    "image": ("deregister-image", "--delete-associated-snapshots", "--image-id"),
-    "instance": ("terminate-instances", "--instance-ids"),
-    "key pair": ("delete-key-pair", "--key-pair-id"),
-    "launch template": ("delete-launch-template", "--launch-template-id"),
-    "network interface": ("delete-network-interface", "--network-interface-id"),
-    "security group": ("delete-security-group", "--group-id"),
-    "snapshot": ("delete-snapshot", "--snapshot-id"),
-    "volume": ("delete-volume", "--volume-id"),
-}
 _IN_USE = {
     "network interface": ("InvalidNetworkInterface.InUse",),
     "security group": ("DependencyViolation",),
@@ -127,7 +116,7 @@ class Removal:
                 return self._release(thing, partial(_confirm, error))
             if published:
                 return False
-        call = iam_remains.removal(cloud, thing)[0] if not thing.region else _call(cloud, thing)
+        call = _call(cloud, thing) if thing.region else iam_remains.removal(cloud, thing)
         busy = _IN_USE.get(thing.kind, ())
         # what an instance that is still there holds will not be free soon
         deadline = Deadline(0 if thing.build in self._staying else PATIENCE)
@@ -156,13 +145,12 @@ class Removal:
     def _release(self, thing: Thing, remove: Callable[[], object]) -> bool:
         """Answers whether it is gone; if not, it is a leftover."""
         cloud, gone = self.clouds[thing.region], list[bool]()
-        command = _by_hand(cloud, thing) if thing.region else f"aws iam {iam_remains.removal(cloud, thing)[1]}"
 
         def removed() -> None:
             remove()
             gone.append(True)
 
-        cloud.ledger.release(thing.kind, thing.id, removed, command)
+        cloud.ledger.release(thing.kind, thing.id, removed, _by_hand(cloud, thing))
         return bool(gone)
 
     def _remove_late(self, seen: Sequence[Thing]) -> None:
@@ -239,10 +227,9 @@ def _call(cloud: Cloud, thing: Thing) -> Callable[[], object]:
 
 def _by_hand(cloud: Cloud, thing: Thing) -> str:
     """The command that does the same."""
-    command = cloud.command(*_COMMANDS[thing.kind], thing.id)
-    if thing.kind == "image" and is_protected(thing.facts):  # type: ignore[arg-type]  # they are EC2's
-        return f"{cloud.command('disable-image-deregistration-protection', '--image-id', thing.id)} && {command}"
-    return command
+    kind = "key pair by id" if thing.kind == "key pair" else thing.kind
+    protected = thing.kind == "image" and is_protected(thing.facts)  # type: ignore[arg-type]  # they are EC2's
+    return by_hand.removal(cloud, kind, thing.id, role=thing.facts.get("role", ""), protected=protected)
 
 
 def _deregister(cloud: Cloud, image: Thing) -> None:
