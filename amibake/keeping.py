@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from amibake.builder import Builder
-from amibake.ec2.cloud import Cloud
+from amibake.ec2.cloud import Cloud, is_build
 from amibake.ec2.instance import found_by_tag
 from amibake.ec2.lookup import Plan
 from amibake.errors import AmibakeError, InvalidOption
@@ -116,8 +115,7 @@ def keeping_mistakes(builder: Builder, on_error: object, resume: object) -> Iter
         yield 'on_error: there is no way to a kept builder with communicator="none"'
     if resume is not None and builder.ssh_host_key == "inject":
         yield 'ssh_host_key: "inject" is for launching; to resume, give the key itself: the error had it'
-    # EC2's filters, in which it goes, know wildcards
-    if resume is not None and not (isinstance(resume, str) and re.fullmatch("[0-9a-f]{16}", resume)):
+    if resume is not None and not is_build(resume):
         yield f"resume: the id of a bake, 16 hex digits, not {resume!r}"
 
 

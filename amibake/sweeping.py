@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from amibake import waiting
 from amibake.builder.access import Access
-from amibake.ec2.cloud import Cloud, connect
+from amibake.ec2.cloud import Cloud, connect, is_build
 from amibake.ec2.dead import REGION, decide
 from amibake.ec2.iam_remains import list_profiles
 from amibake.ec2.listing import LISTED, Listed, list_things
@@ -124,8 +124,7 @@ def _named(regions: Iterable[object] | None, build: object) -> list[str]:
     mistakes = [f"regions: {one!r} is no name of a region" for one in asked if one not in named]
     if regions is not None and not asked:
         mistakes.append('regions: none is named; "all" is for all that the account has enabled')
-    # EC2's filters, in which it goes, know wildcards
-    if build is not None and not (isinstance(build, str) and re.fullmatch("[0-9a-f]{16}", build)):
+    if build is not None and not is_build(build):
         mistakes.append(f"build: the id of a bake, 16 hex digits, not {build!r}")
     if mistakes:
         raise InvalidOption(*mistakes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.literals import ResourceTypeType
     from mypy_boto3_ec2.type_defs import FilterTypeDef, TagSpecificationTypeDef, TagTypeDef
 
-__all__ = ["CONSISTENCY", "RELEASE", "Cloud", "Session", "connect", "missing", "tag_dict", "tag_list"]
+__all__ = ["CONSISTENCY", "RELEASE", "Cloud", "Session", "connect", "is_build", "missing", "tag_dict", "tag_list"]
 
 GRACE = 30 * 60
 """Seconds after a bake's last moment from which on its temporary things count as dead."""
@@ -121,6 +122,11 @@ def connect(
         tags={NAME: "amibake", **(tags or {}), **marks},
         resumed=resumed,
     )
+
+
+def is_build(value: object) -> bool:
+    """Whether it is the id of a bake: 16 hex digits. Nothing else goes into EC2's filters, which know wildcards."""
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{16}", value) is not None
 
 
 def tag_list(tags: Mapping[str, str]) -> list[TagTypeDef]:
