@@ -126,8 +126,14 @@ def test_what_listens_hangs_up(place: Place) -> None:
 
 
 @contextlib.contextmanager
-def peer(serve: Callable[[socket.socket], object], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """In place of every machine there is something that does this with a connection, and keeps it open."""
+def peer(
+    serve: Callable[[socket.socket], object],
+    monkeypatch: pytest.MonkeyPatch,
+    banner: float = 0.1,
+    handshake: float = 60,
+) -> Iterator[None]:
+    """In place of every machine there is something that does this with a connection, and keeps it open. Only one part
+    of our patience can come to its end, however slow this machine is."""
     far: list[socket.socket] = []
 
     def dialled(*_: object) -> socket.socket:
@@ -136,7 +142,7 @@ def peer(serve: Callable[[socket.socket], object], monkeypatch: pytest.MonkeyPat
         serve(theirs)
         return ours
 
-    silent = Patience(tcp=5, banner=0.1, handshake=0.2, auth=0.2)
+    silent = Patience(tcp=60, banner=banner, handshake=handshake, auth=60)
     monkeypatch.setattr("amibake.ssh.connect.Patience", lambda: silent)
     monkeypatch.setattr(dial, "dial", dialled)
     try:
@@ -147,16 +153,24 @@ def peer(serve: Callable[[socket.socket], object], monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    ("says", "how", "last", "cause"),
+    ("says", "banner", "handshake", "how", "last", "cause"),
     [
-        (b"", "mute", "no SSH banner came", "is no SSH server"),
-        (b"SSH-2.0-x\r\n", "stuck", "the SSH handshake came to no end", "MTU"),
+        (b"", 0.1, 60, "mute", "no SSH banner came", "is no SSH server"),
+        (b"SSH-2.0-x\r\n", 60, 0.5, "stuck", "the SSH handshake came to no end", "MTU"),
     ],
 )
 def test_what_listens_says_nothing(
-    place: Place, monkeypatch: pytest.MonkeyPatch, says: bytes, how: str, last: str, cause: str
+    place: Place,
+    monkeypatch: pytest.MonkeyPatch,
+    says: bytes,
+    banner: float,
+    handshake: float,
+    how: str,
+    last: str,
+    cause: str,
 ) -> None:
-    with peer(lambda sock: sock.sendall(says), monkeypatch):
+    monkeypatch.setattr("amibake.ssh.transport._MOMENT", 60)
+    with peer(lambda sock: sock.sendall(says), monkeypatch, banner, handshake):
         with pytest.raises(amibake.SSHTimeout, match=f"last seen: .*{last}") as caught:
             bake(place, ssh_timeout=2)
         assert caught.value.how == how
@@ -225,7 +239,7 @@ def test_another_host_key_in_the_middle_of_an_upload_stops_the_bake(place: Place
 
     def tell(event: events.Event) -> None:
         told.append(event)
-        if isinstance(event, events.Uploading) and event.sent < 3_000_000:
+        if isinstance(event, events.Uploading) and not before:
             machine = place.machines.newest
             before.append(machine._host_key.fingerprint)
             machine.change_host_key()
@@ -240,7 +254,6 @@ def test_another_host_key_in_the_middle_of_an_upload_stops_the_bake(place: Place
     assert f"ssh-ed25519 {before[0]} is pinned" in message
     assert "ssh-keygen" in caught.value.hint
     assert machine.logins == 1
-    assert len(before) == 1
     assert not machine.upload("/srv/big").exists()
 
 
