@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 StrPath = str | os.PathLike[str]
 
+_TUBE = "/tmp/mailtube/"  # noqa: S108 - where the article's script looks for it
+
 
 def build_primal(
     app: str = "ponyfoo",
@@ -52,7 +54,7 @@ def build_primal(
     Args:
         app: The application: in the image's name and its tag `amibake:app`.
         package_json: The application's package.json, whose dependencies are installed beforehand; a lock file beside
-            it goes along. [the tube's own, which has express]
+            it goes along. [the tube's own; in the one that ships with amibake that is called `app` and has express]
         mailtube: The directory that is sent up to /tmp/mailtube [the one that ships with amibake].
         script: The provisioning script [the one that ships with amibake].
         provisioners: More to do on the builder, after the script.
@@ -91,8 +93,9 @@ def build_primal(
         **_variables(mistakes, environment_vars),
     }
     uploads = [
-        File(f"{tube}/", "/tmp/mailtube/"),  # noqa: S108 - where the article's script looks for it
-        *(File(str(found), f"/tmp/mailtube/{name}") for name, found in _manifests(package_json).items()),  # noqa: S108
+        File(f"{tube}/", _TUBE),
+        *(File(str(found), f"{_TUBE}{name}") for name, found in _manifests(package_json).items()),
+        *([File(content=_named(app), destination=f"{_TUBE}package.json")] if package_json is mailtube is None else []),
     ]
     run = Shell(script=_script(script, "primal"), environment_vars=environment)
     ours = {"app": app, "stage": "primal"}
@@ -278,6 +281,12 @@ def _manifests(package_json: StrPath | None) -> dict[str, Path]:
     path = Path(package_json)
     locks = {name: path.with_name(name) for name in ("package-lock.json", "npm-shrinkwrap.json")}
     return {"package.json": path, **{name: lock for name, lock in locks.items() if lock.exists()}}
+
+
+def _named(app: str) -> str:
+    """The package.json that ships with amibake, as the application's."""
+    package: dict[str, object] = json.loads((shipped("mailtube") / "package.json").read_bytes())
+    return json.dumps({**package, "name": app.lower()}, indent=2) + "\n"
 
 
 def _script(given: StrPath | None, name: str) -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from amibake.testing.accounts import Account
+    from amibake.testing.baked import Bake, Prepared, Upload
+    from amibake.testing.baking import Bakery, bakery
     from amibake.testing.behaviour import Answer, Behaviour, Ran, exits
     from amibake.testing.clock import FakeClock
     from amibake.testing.machines import LoopbackMachines
@@ -19,12 +21,17 @@ if TYPE_CHECKING:
 _HOMES = {
     "Account": "accounts",
     "Answer": "behaviour",
+    "Bake": "baked",
+    "Bakery": "baking",
+    "bakery": "baking",
     "Behaviour": "behaviour",
     "FakeClock": "clock",
     "LoopbackMachine": "sshd",
     "LoopbackMachines": "machines",
     "Place": "place",
+    "Prepared": "baked",
     "Ran": "behaviour",
+    "Upload": "baked",
     "exits": "behaviour",
     "in_process": "place",
 }
@@ -32,12 +39,17 @@ _HOMES = {
 __all__ = [
     "Account",
     "Answer",
+    "Bake",
+    "Bakery",
     "Behaviour",
     "FakeClock",
     "LoopbackMachine",
     "LoopbackMachines",
     "Place",
+    "Prepared",
     "Ran",
+    "Upload",
+    "bakery",
     "exits",
     "in_process",
 ]

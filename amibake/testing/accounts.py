@@ -13,12 +13,16 @@ from cryptography.hazmat.primitives import serialization
 _ENCODING, _PUBLIC = serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
 
 
+ANYBODY = "*"
+"""In place of a name: whoever has the key is a user of the machine."""
+
+
 @dataclass
 class Account:
     """A user of a machine.
 
     Attributes:
-        username: The name.
+        username: The name, or ANYBODY.
         authorized_keys: Public keys that let them in, as lines.
         password: What lets them in where the machine takes passwords; None: nothing does.
         authorities: Public keys of those whose certificates let them in that are made out to this user.

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 
-@dataclass(frozen=True)
+@dataclass
 class Ran:
     """A command that a machine was told to run: its text, its input, the `environment` that came with it, and where
-    it ran an uploaded script, that `script`'s text; and whether it was to run as root by `sudo`."""
+    it ran an uploaded script, that `script`'s text; whether it was to run as root by `sudo`; who had logged in; and
+    the exit `status`, None before it has one."""
 
     command: str
     input: bytes
     environment: dict[str, str]
     script: str = ""
     sudo: bool = False
+    user: str = ""
+    status: int | None = None
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a recorded command answers. `does` is called first; with `stays` it does not end before the connection."""
+    """What a recorded command answers. `does` is called first; with `stays` it does not end before the connection;
+    with `runs` it really runs, and these commands, by their names, are scripts of the test's; with `drops` the
+    connection is lost instead."""
 
     status: int = 0
     stdout: str = ""
     stderr: str = ""
     does: Callable[[], object] | None = field(default=None, repr=False)
     stays: bool = False
+    runs: Mapping[str, str] | None = None
+    drops: bool = False
+
+
+Question = str | Callable[[Ran], bool]
+"""Which commands are meant: those in which, or in whose script, this text occurs; or those of which it is true."""
 
 
 def exits(status: int, stdout: str = "", stderr: str = "") -> Answer:
@@ -39,7 +50,7 @@ class Behaviour:
     """How machines behave. Shared by those of one `LoopbackMachines`; may be changed at any time.
 
     Attributes:
-        answers: (text, Answer): the first whose text occurs in a command or its script; without one: exit status 0.
+        answers: (question, Answer): the first that means a command; without one: exit status 0.
         refuse_connections: So many connections are accepted and closed at once.
         refuse_logins: So many logins are refused.
         drop_after: When so many bytes of one command's input have arrived the connection is dropped, once.
@@ -52,7 +63,7 @@ class Behaviour:
             runs as the user who runs the tests.
     """
 
-    answers: list[tuple[str, Answer]] = field(default_factory=list)
+    answers: list[tuple[Question, Answer]] = field(default_factory=list)
     refuse_connections: int = 0
     refuse_logins: int = 0
     drop_after: int | None = None
@@ -69,6 +80,14 @@ class Behaviour:
         if self.drop_times <= 0:
             self.drop_times, self.drop_after, self.drop_instead = 1, None, None
 
-    def on(self, text: str, answer: Answer) -> None:
-        """From now on this is what commands with this text answer."""
-        self.answers.insert(0, (text, answer))
+    def on(self, question: Question, answer: Answer) -> None:
+        """From now on this is what the commands that are meant answer."""
+        self.answers.insert(0, (question, answer))
+
+    def answer(self, ran: Ran) -> Answer | None:
+        """What a test has prepared for it."""
+        return next((answer for question, answer in self.answers if _means(question, ran)), None)
+
+
+def _means(question: Question, ran: Ran) -> bool:
+    return question in f"{ran.command}\n{ran.script}" if isinstance(question, str) else question(ran)

@@ -76,9 +76,9 @@ class Execution:
         """Do not end before the connection does."""
         self._channel.status_event.wait()
 
-    def process(self, words: list[str], directory: Path, environment: dict[str, str]) -> None:
+    def process(self, words: list[str], directory: Path, environment: dict[str, str]) -> int:
         """Run this, with the channel for its three streams, and report how it ended as OpenSSH does: the status at
-        once, and the end of the output only when the last process that holds it has gone."""
+        once, and the end of the output only when the last process that holds it has gone. Answers with the status."""
         pipe = subprocess.PIPE
         with subprocess.Popen(
             words,
@@ -113,6 +113,7 @@ class Execution:
                 pump.join()
             self._close()
             pumps[0].join()
+        return status
 
     def _close(self) -> None:
         with suppress(*_GONE):

@@ -13,7 +13,7 @@ import shlex
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import dropwhile
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Self
 import paramiko
 
 from amibake.ssh.keys import make_key_pair
-from amibake.testing.accounts import Account
+from amibake.testing.accounts import ANYBODY, Account
 from amibake.testing.behaviour import Answer, Behaviour, Ran
 from amibake.testing.door import Door, ServerTransport
 from amibake.testing.execution import Execution
@@ -30,6 +30,17 @@ from amibake.testing.forwarding import Connect, Forwarding, connect
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _REFUSAL = "sudo: a password is required\n"
+_SUDO = """
+while :; do
+    case $1 in
+        *=*) export "$1" ;;
+        -*) ;;
+        *) break ;;
+    esac
+    shift
+done
+exec "$@"
+"""
 
 _LOGGER = "amibake.testing.sshd"
 logging.getLogger(_LOGGER).setLevel(logging.CRITICAL + 1)  # a connection that a test drops is no news
@@ -61,7 +72,8 @@ class LoopbackMachine:
         connect: Connect = connect,
         listen_at: int = 0,
     ) -> None:
-        """One user has this name, these keys and this password; `accounts` are others, with whom they share a home.
+        """One user has this name, or any with ANYBODY, these keys and this password; `accounts` are others, with whom
+        they share a home.
 
         With `execute` every command is really run by /bin/sh, as the user who runs the tests. `connect` is where a
         connection goes that leads on through this machine; `listen_at` the port where it listens, 0 for any.
@@ -69,7 +81,7 @@ class LoopbackMachine:
         self.address = address
         self.port = 0
         self.root = root
-        self.username = username
+        self.username = "admin" if username == ANYBODY else username
         self.accounts = [Account(username, authorized_keys, password), *accounts]
         self.behaviour = behaviour or Behaviour()
         self.execute = execute
@@ -193,8 +205,12 @@ class LoopbackMachine:
         if self.behaviour.refuse_logins > 0:
             self.behaviour.refuse_logins -= 1
             return False
-        admitted = any(account.username == username and check(account) for account in self.accounts)
+        known = [account for account in self.accounts if account.username in (username, ANYBODY)]
+        admitted = any(check(account) for account in known)
         self.logins += admitted
+        if admitted and all(account.username == ANYBODY for account in known):
+            self.username = username
+            self.home.mkdir(parents=True, exist_ok=True)
         return admitted
 
     def forward(self, channel: paramiko.Channel, sock: socket.socket) -> None:
@@ -262,7 +278,7 @@ class LoopbackMachine:
             exports, _, given = given.partition(f"{marker}\n".encode()) if marker else (b"", b"", given)
             words = shlex.split(exports.decode("utf-8", "surrogateescape"))
             environment = dict(word.split("=", 1) for word in words if word != "export")
-        return Ran(command, given, environment, self._script(command), sudo)
+        return Ran(command, given, environment, self._script(command), sudo, self.username)
 
     def _script(self, command: str) -> str:
         """The uploaded file that this command names, if it does."""
@@ -283,19 +299,25 @@ class LoopbackMachine:
         said = f"{ran.command}\n{ran.script}"
         if self._drops_instead(said):
             return
-        answer = next((answer for text, answer in self.behaviour.answers if text in said), Answer())
+        answer = self.behaviour.answer(ran) or Answer()
         if answer.does:
             answer.does()
-        if answer.stays:
+        if answer.drops:
+            self.drop()
+        elif answer.stays:
             execution.stay()
+        elif answer.runs is not None:
+            replaced = self._replacing(answer.runs)
+            ran.status = execution.process(self._words_on_disk(ran.command), self.home, {**replaced, **ran.environment})
         else:
+            ran.status = answer.status
             execution.answer(answer.status, answer.stdout, answer.stderr)
 
     def _asked_to_reboot(self, execution: Execution, command: str) -> None:
         """Record it, and do it unless a test has prepared another answer: never is it run."""
         execution.read_all()
-        self.ran.append(Ran(command, b"", {}))
-        if any(text in command for text, _ in self.behaviour.answers):
+        self.ran.append(Ran(command, b"", {}, user=self.username))
+        if self.behaviour.answer(self.ran[-1]):
             self._answer(execution, self.ran[-1])
         else:
             self.reboot()
@@ -307,6 +329,23 @@ class LoopbackMachine:
             if not self.behaviour.refuse_sudo:
                 self.timer = int(seconds) if verb == "arm" else None
             execution.answer(4 if self.behaviour.refuse_sudo else 0)
+
+    def _words_on_disk(self, command: str) -> list[str]:
+        """A command with the files of this machine that it names where they are on our disk."""
+        words = [
+            str(found) if (found := self.upload(word)).exists() and "/" in word else word for word in _words(command)
+        ]
+        return words[1:] if words[:1] == ["exec"] else words
+
+    def _replacing(self, commands: Mapping[str, str]) -> dict[str, str]:
+        """The environment in which these commands are scripts of the test's, and root is who runs the tests."""
+        directory = self.root / "usr/local/bin"
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, script in {"sudo": _SUDO, **commands}.items():
+            path = directory / name
+            path.write_text(script if script.startswith("#!") else f"#!/bin/sh\n{script}\n")
+            path.chmod(0o755)
+        return self._environment()
 
     def _environment(self) -> dict[str, str]:
         return {

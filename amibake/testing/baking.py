@@ -1,0 +1,255 @@
+"""`bakery`: a whole EC2 for the tests of those who bake with amibake."""
+
+from __future__ import annotations
+
+import difflib
+import threading
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+from unittest import mock
+
+import boto3
+from botocore.awsrequest import AWSPreparedRequest
+from botocore.httpsession import URLLib3Session
+
+from amibake.builder.source import WHEEZY
+from amibake.image import APP, BUILD, EXPIRES, NODE_ENV, PUBLISHED, STAGE, STATE, Image
+from amibake.images import find_images
+from amibake.strict import Delays, Fault, Request
+from amibake.testing.accounts import ANYBODY
+from amibake.testing.baked import Bake, Prepared, heading
+from amibake.testing.clock import FakeClock
+from amibake.testing.leftovers import temporary
+from amibake.testing.place import Place, in_process
+
+_DEBIAN_WHEEZY = "379101102735"
+_LOOPBACK = ("127.", "localhost", "[::1]")
+
+
+class Bakery:
+    """An account that is empty but for some public images, in which every bake is quick, and all that it did can be
+    looked at. Everything of boto3's, with or without a session, leads here.
+
+    Attributes:
+        place: What it is made of, for tests that need more: the machines, the strict EC2.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._added: set[str] = set()
+        self._aside = threading.local()
+        self._check_action, self._record = place.ec2.check_action, place.ec2.record
+
+    @property
+    def session(self) -> boto3.Session:
+        """For `session=`; without one everything leads here too."""
+        return self.place.session
+
+    @property
+    def clock(self) -> FakeClock:
+        """The library's clock: `clock.now()` seconds have passed, `clock.sleep(3600)` lets an hour pass."""
+        return self.place.clock
+
+    @property
+    def bakes(self) -> list[Bake]:
+        """All bakes that have launched a builder, in that order."""
+        machines, found = self.place.machines, {}
+        with self._looking():
+            for region in self._regions():
+                for reservation in self._ec2(region).describe_instances()["Reservations"]:
+                    for instance in reservation["Instances"]:
+                        tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", ())}
+                        if EXPIRES in tags:
+                            found[instance["InstanceId"]] = (tags[BUILD], region, tags)
+        return [
+            Bake(*found[name], launch, machines[name]) for name, launch in machines.launches.items() if name in found
+        ]
+
+    @property
+    def last(self) -> Bake:
+        """The bake that has launched its builder last.
+
+        Raises:
+            LookupError: there is none.
+        """
+        if not (bakes := self.bakes):
+            made = ", ".join(dict.fromkeys(call.action for call in self.calls)) or "none"
+            raise LookupError(f"no bake has launched a builder; the calls made: {made}")
+        return bakes[-1]
+
+    @property
+    def images(self) -> list[Image]:
+        """The images that were baked and published here, the newest first."""
+        with self._looking():
+            listed = [find_images(region=region, session=self.session) for region in self._regions()]
+        found = {image.id: image for images in listed for image in images}
+        return [image for image in found.values() if image.id not in self._added]
+
+    @property
+    def leftovers(self) -> list[str]:
+        """The ids and names of everything temporary that is there, sorted: instances that are not terminated, keys,
+        groups, volumes, drafts, snapshots without an image, launch templates, roles. What the test had put there itself
+        counts too."""
+        with self._looking():
+            iam = self.session.client("iam")
+            return sorted(set[str]().union(*(temporary(self._ec2(region), iam) for region in self._regions())))
+
+    @property
+    def calls(self) -> list[Request]:
+        """The calls to EC2 in the order in which they came: `call.action`, `call.params`, `call.region`."""
+        return list(self.place.ec2.requests)
+
+    def script(self, name: str) -> Prepared:
+        """Says how a script is to end, before it is run.
+
+        Args:
+            name: "primal" or "carnivore" for the provisioning script of that recipe, whichever it is; a local file; or
+                text that occurs in the script or in the command.
+        """
+        return Prepared(self.place.machines.behaviour, name)
+
+    def fault(self, action: str, code: str, message: str | None = None, *, times: int | None = None) -> Fault:
+        """Let a call fail, in EC2's own words where no message is given: `fault("RunInstances",
+        "InsufficientInstanceCapacity")`.
+
+        Args:
+            action: EC2's name for the call.
+            code: EC2's code of the error.
+            message: What it says.
+            times: How many of these calls fail, amibake's retries counted; None is all.
+
+        Returns:
+            The fault: `met` is how often it happened, `lift()` ends it.
+
+        Raises:
+            ValueError: EC2 has no such call.
+        """
+        actions = list(self.session.client("ec2").meta.service_model.operation_names)
+        if action not in actions:
+            near = difflib.get_close_matches(action, actions, 1)
+            raise ValueError(f"EC2 has no call {action!r}" + (f"; {near[0]}?" if near else ""))
+        return self.place.ec2.refuse(action, code, message, times=times)
+
+    def drops_connection(self, *, after: int, times: int = 1) -> None:
+        """Let the SSH connection be lost in the middle of an upload, or of another command's input.
+
+        Args:
+            after: When so many bytes of it have arrived.
+            times: How often this happens, each time at the next upload that is long enough.
+        """
+        behaviour = self.place.machines.behaviour
+        behaviour.drop_after, behaviour.drop_times = after, times
+
+    def add_image(self, *, name: str, owner_id: str = "136693071363", **more: Any) -> str:
+        """Put a public image there to bake from, and answer with its id; see `amibake.strict.StrictEC2.add_image`."""
+        return self.place.ec2.add_image(name=name, owner_id=owner_id, **{"region": self.session.region_name, **more})
+
+    def add_baked_image(self, *, app: str, stage: str, node_env: str | None = None, name: str | None = None) -> str:
+        """Put a published image there, as an earlier bake would have left it, and answer with its id. `find_image` and
+        "latest-primal" find it; it is none of `images`."""
+        tags: Mapping[str, str | None] = {APP: app, STAGE: stage, NODE_ENV: node_env, STATE: PUBLISHED, BUILD: "0" * 16}
+        kept = {key: value for key, value in tags.items() if value is not None}
+        called = name or " ".join(filter(None, [f"{app}-{stage}", node_env, f"{self.clock.epoch():.0f}"]))
+        made = datetime.fromtimestamp(self.clock.epoch(), UTC)
+        image_id = self.add_image(name=called, owner_id=self.place.ec2.account_id, tags=kept, creation_date=made)
+        self._added.add(image_id)
+        return image_id
+
+    def story(self) -> str:
+        """What was done here, for a person: the bakes with their uploads and scripts, images, leftovers, calls."""
+        lines = []
+        for bake in self.bakes:
+            lines.append(
+                f"bake {bake.id}: {bake.instance_id} ({bake.instance_type}) from {bake.source_ami}, {bake.region}"
+            )
+            lines += [f"  sent up: {name}" for name in bake.uploads[:20]]
+            lines += [f"  ... and {len(bake.uploads) - 20} more"] if len(bake.uploads) > 20 else []
+            lines += [f"  ran {heading(script)}" for script in bake.scripts]
+        lines += [f"image {image.id} {image.name!r}" for image in self.images]
+        lines += [f"left behind: {name}" for name in self.leftovers]
+        actions = [call.action for call in self.calls]
+        lines.append("calls: " + (", ".join(_counted(actions)) or "none"))
+        return "\n".join(lines)
+
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        """What is looked at meanwhile is neither in the calls nor refused."""
+        self._aside.looking = True
+        try:
+            yield
+        finally:
+            self._aside.looking = False
+
+    def check_action(self, region: str, action: str) -> None:
+        """In place of the strict EC2's own."""
+        if not getattr(self._aside, "looking", False):
+            self._check_action(region, action)
+
+    def record(self, region: str, action: str, query: Mapping[str, Sequence[str]]) -> None:
+        """In place of the strict EC2's own."""
+        if not getattr(self._aside, "looking", False):
+            self._record(region, action, query)
+
+    def _regions(self) -> list[str]:
+        seen = dict.fromkeys(request.region for request in self.place.ec2.requests)
+        return list(dict.fromkeys([str(self.session.region_name), *seen]))
+
+    def _ec2(self, region: str) -> Any:
+        return self.session.client("ec2", region_name=region)
+
+
+def _counted(actions: list[str]) -> Iterator[str]:
+    """The same, one after another of the same name as one."""
+    before, times = "", 0
+    for action in [*actions, ""]:
+        if action == before:
+            times += 1
+            continue
+        if before:
+            yield before if times == 1 else f"{before} x {times}"
+        before, times = action, 1
+
+
+@contextmanager
+def bakery(*, region: str = "us-east-1", delays: Delays | None = None) -> Iterator[Bakery]:
+    """A bakery for as long as the block lasts; the pytest fixture of this name is one for a test.
+
+    Nothing that botocore sends leaves this machine meanwhile: what the EC2 in this process does not answer raises
+    ConnectionError.
+
+    Args:
+        region: The session's, and boto3's default.
+        delays: EC2's own slowness, on the bakery's clock, on which nobody waits.
+    """
+    with (
+        mock.patch.object(URLLib3Session, "send", _only_here),
+        in_process(region=region, username=ANYBODY, delays=delays) as place,
+    ):
+        # the article's own, long withdrawn, which is the default of build_primal
+        place.ec2.add_image(
+            name="debian-wheezy-amd64-hvm-2015-01-20",
+            owner_id=_DEBIAN_WHEEZY,
+            image_id=WHEEZY,
+            region=region,
+            creation_date="2015-01-20T00:00:00+00:00",
+            deprecated=True,
+        )
+        here = Bakery(place)
+        with (
+            mock.patch.object(place.ec2, "check_action", here.check_action),
+            mock.patch.object(place.ec2, "record", here.record),
+        ):
+            yield here
+
+
+_really_send = URLLib3Session.send
+
+
+def _only_here(self: URLLib3Session, request: AWSPreparedRequest) -> Any:
+    where = urllib.parse.urlsplit(request.url).netloc
+    if not where.startswith(_LOOPBACK):
+        raise ConnectionError(f"a bakery lets nothing out: {request.method} {where} is a call that it does not answer")
+    return _really_send(self, request)
