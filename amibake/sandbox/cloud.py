@@ -29,7 +29,7 @@ class LocalCloud:
 
     It lives in a process of its own, and ends with the block, with this process at the latest, however either ends.
     Several may be open at a time. Its catalogue has Debian 12, which `amibake.DEBIAN_12` finds, and
-    "debian-12-sysvinit-…", a stand-in for the Debian of the article's time.
+    "debian-12-sysvinit-…", a stand-in for the Debian of the article's time, by that one's id.
 
     Args:
         region: Where its base AMIs are, and what `session` and `environment` default to.

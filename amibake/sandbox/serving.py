@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from amibake.builder.source import WHEEZY
 from amibake.errors import SandboxUnavailable
 from amibake.sandbox.api import listen
 from amibake.sandbox.base import BASES, Kind, ensure_base
@@ -135,6 +136,7 @@ def _register(strict: StrictEC2, kind: Kind, region: str) -> str:
     debian_architecture = {"x86_64": "amd64"}.get(architecture, architecture)
     return strict.add_image(
         name=f"{_BASE_NAMES[kind]}-{debian_architecture}-{now:%Y%m%d-%H%M}",
+        image_id=WHEEZY if kind == "sysvinit" else None,  # for which it stands
         owner_id=DEBIAN,
         architecture=architecture,
         root_device_name="/dev/xvda",

@@ -6,15 +6,24 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from amibake.recipes import shipped
-from amibake.strict.machines import Launch
 from amibake.testing.behaviour import Answer, Behaviour, Ran
-from amibake.testing.sshd import LoopbackMachine
 
 _OF_A_RECIPE = {"primal": "NODE_SOURCE", "carnivore": "NGINX_WORKERS"}
 """A variable that only this recipe's provisioning script has."""
+
+
+class Machine(Protocol):
+    """What was sent up to a builder, below a directory that stands for its root, and what was run on it."""
+
+    root: Path
+    username: str
+    ran: list[Ran]
+
+    def upload(self, path: str) -> Path:
+        """Where on this machine's disk something is that was sent up there."""
 
 
 @dataclass(frozen=True)
@@ -53,34 +62,21 @@ class Bake:
     Attributes:
         id: Its build id, which all that it made carries as the tag `amibake:build`.
         region: Where it was.
+        instance_id: The builder.
+        instance_type: EC2's name of the builder's size.
+        source_ami: What the builder was launched from.
         tags: The builder's.
+        user_data: What the builder was given at its launch: the user's own, and amibake's beside it; None for nothing.
     """
 
     id: str
     region: str
+    instance_id: str
+    instance_type: str
+    source_ami: str
     tags: Mapping[str, str]
-    _launch: Launch
-    _machine: LoopbackMachine
-
-    @property
-    def instance_id(self) -> str:
-        """The builder."""
-        return self._launch.instance_id
-
-    @property
-    def source_ami(self) -> str:
-        """What the builder was launched from."""
-        return self._launch.image_id
-
-    @property
-    def instance_type(self) -> str:
-        """EC2's name of the builder's size."""
-        return self._launch.instance_type
-
-    @property
-    def user_data(self) -> str | None:
-        """What the builder was given at its launch."""
-        return self._launch.user_data
+    user_data: str | None
+    _machine: Machine
 
     @property
     def username(self) -> str:
@@ -89,8 +85,8 @@ class Bake:
 
     @property
     def uploads(self) -> list[str]:
-        """The files on the builder's disk, each by its whole path there, sorted: what was sent up to it, and what its
-        image had before."""
+        """The files that were sent up, each by its whole path on the builder, sorted; in process also those that its
+        image had from the bake before."""
         root = self._machine.root
         found = (f"/{path.relative_to(root)}" for path in root.rglob("*") if not path.is_dir())
         return sorted(name for name in found if not name.startswith("/usr/local/bin/"))

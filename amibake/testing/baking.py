@@ -1,9 +1,8 @@
-"""`bakery`: a whole EC2 for the tests of those who bake with amibake."""
+"""`bakery`: a whole EC2 in this process, for the tests of those who bake with amibake."""
 
 from __future__ import annotations
 
 import difflib
-import threading
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,20 +15,19 @@ from botocore.awsrequest import AWSPreparedRequest
 from botocore.httpsession import URLLib3Session
 
 from amibake.builder.source import WHEEZY
-from amibake.image import APP, BUILD, EXPIRES, NODE_ENV, PUBLISHED, STAGE, STATE, Image
-from amibake.images import find_images
+from amibake.image import APP, BUILD, NODE_ENV, PUBLISHED, STAGE, STATE
 from amibake.strict import Delays, Fault, Request
 from amibake.testing.accounts import ANYBODY
-from amibake.testing.baked import Bake, Prepared, heading
+from amibake.testing.baked import Machine
 from amibake.testing.clock import FakeClock
-from amibake.testing.leftovers import temporary
+from amibake.testing.looking import Looking
 from amibake.testing.place import Place, in_process
 
-_DEBIAN_WHEEZY = "379101102735"
+_OWNER_OF_WHEEZY = "379101102735"
 _LOOPBACK = ("127.", "localhost", "[::1]")
 
 
-class Bakery:
+class Bakery(Looking):
     """An account that is empty but for some public images, in which every bake is quick, and all that it did can be
     looked at. Everything of boto3's, with or without a session, leads here.
 
@@ -38,13 +36,13 @@ class Bakery:
     """
 
     def __init__(self, place: Place) -> None:
+        super().__init__()
         self.place = place
-        self._added: set[str] = set()
-        self._aside = threading.local()
+        self._behaviour = place.machines.behaviour
         self._check_action, self._record = place.ec2.check_action, place.ec2.record
 
     @property
-    def session(self) -> boto3.Session:
+    def session(self) -> boto3.Session:  # type: ignore[override] # nobody sets it
         """For `session=`; without one everything leads here too."""
         return self.place.session
 
@@ -54,62 +52,9 @@ class Bakery:
         return self.place.clock
 
     @property
-    def bakes(self) -> list[Bake]:
-        """All bakes that have launched a builder, in that order."""
-        machines, found = self.place.machines, {}
-        with self._looking():
-            for region in self._regions():
-                for reservation in self._ec2(region).describe_instances()["Reservations"]:
-                    for instance in reservation["Instances"]:
-                        tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", ())}
-                        if EXPIRES in tags:
-                            found[instance["InstanceId"]] = (tags[BUILD], region, tags)
-        return [
-            Bake(*found[name], launch, machines[name]) for name, launch in machines.launches.items() if name in found
-        ]
-
-    @property
-    def last(self) -> Bake:
-        """The bake that has launched its builder last.
-
-        Raises:
-            LookupError: there is none.
-        """
-        if not (bakes := self.bakes):
-            made = ", ".join(dict.fromkeys(call.action for call in self.calls)) or "none"
-            raise LookupError(f"no bake has launched a builder; the calls made: {made}")
-        return bakes[-1]
-
-    @property
-    def images(self) -> list[Image]:
-        """The images that were baked and published here, the newest first."""
-        with self._looking():
-            listed = [find_images(region=region, session=self.session) for region in self._regions()]
-        found = {image.id: image for images in listed for image in images}
-        return [image for image in found.values() if image.id not in self._added]
-
-    @property
-    def leftovers(self) -> list[str]:
-        """The ids and names of everything temporary that is there, sorted: instances that are not terminated, keys,
-        groups, volumes, drafts, snapshots without an image, launch templates, roles. What the test had put there itself
-        counts too."""
-        with self._looking():
-            iam = self.session.client("iam")
-            return sorted(set[str]().union(*(temporary(self._ec2(region), iam) for region in self._regions())))
-
-    @property
-    def calls(self) -> list[Request]:
+    def calls(self) -> list[Request]:  # type: ignore[override] # likewise
         """The calls to EC2 in the order in which they came: `call.action`, `call.params`, `call.region`."""
         return list(self.place.ec2.requests)
-
-    def script(self, name: str) -> Prepared:
-        """Says how a script is to end, before it is run.
-
-        Args:
-            name: "primal" or "carnivore" for the provisioning script of that recipe, whichever it is; a local file; or
-                text that occurs in the script or in the command.
-        """
-        return Prepared(self.place.machines.behaviour, name)
 
     def fault(self, action: str, code: str, message: str | None = None, *, times: int | None = None) -> Fault:
         """Let a call fail, in EC2's own words where no message is given: `fault("RunInstances",
@@ -140,8 +85,7 @@ class Bakery:
             after: When so many bytes of it have arrived.
             times: How often this happens, each time at the next upload that is long enough.
         """
-        behaviour = self.place.machines.behaviour
-        behaviour.drop_after, behaviour.drop_times = after, times
+        self._behaviour.drop_after, self._behaviour.drop_times = after, times
 
     def add_image(self, *, name: str, owner_id: str = "136693071363", **more: Any) -> str:
         """Put a public image there to bake from, and answer with its id; see `amibake.strict.StrictEC2.add_image`."""
@@ -151,66 +95,28 @@ class Bakery:
         """Put a published image there, as an earlier bake would have left it, and answer with its id. `find_image` and
         "latest-primal" find it; it is none of `images`."""
         tags: Mapping[str, str | None] = {APP: app, STAGE: stage, NODE_ENV: node_env, STATE: PUBLISHED, BUILD: "0" * 16}
-        kept = {key: value for key, value in tags.items() if value is not None}
-        called = name or " ".join(filter(None, [f"{app}-{stage}", node_env, f"{self.clock.epoch():.0f}"]))
-        made = datetime.fromtimestamp(self.clock.epoch(), UTC)
-        image_id = self.add_image(name=called, owner_id=self.place.ec2.account_id, tags=kept, creation_date=made)
-        self._added.add(image_id)
+        image_id = self.add_image(
+            name=name or " ".join(filter(None, [f"{app}-{stage}", node_env, f"{self.clock.epoch():.0f}"])),
+            owner_id=self.place.ec2.account_id,
+            tags={key: value for key, value in tags.items() if value is not None},
+            creation_date=datetime.fromtimestamp(self.clock.epoch(), UTC),
+        )
+        self._known.add(image_id)
         return image_id
-
-    def story(self) -> str:
-        """What was done here, for a person: the bakes with their uploads and scripts, images, leftovers, calls."""
-        lines = []
-        for bake in self.bakes:
-            lines.append(
-                f"bake {bake.id}: {bake.instance_id} ({bake.instance_type}) from {bake.source_ami}, {bake.region}"
-            )
-            lines += [f"  sent up: {name}" for name in bake.uploads[:20]]
-            lines += [f"  ... and {len(bake.uploads) - 20} more"] if len(bake.uploads) > 20 else []
-            lines += [f"  ran {heading(script)}" for script in bake.scripts]
-        lines += [f"image {image.id} {image.name!r}" for image in self.images]
-        lines += [f"left behind: {name}" for name in self.leftovers]
-        actions = [call.action for call in self.calls]
-        lines.append("calls: " + (", ".join(_counted(actions)) or "none"))
-        return "\n".join(lines)
-
-    @contextmanager
-    def _looking(self) -> Iterator[None]:
-        """What is looked at meanwhile is neither in the calls nor refused."""
-        self._aside.looking = True
-        try:
-            yield
-        finally:
-            self._aside.looking = False
 
     def check_action(self, region: str, action: str) -> None:
         """In place of the strict EC2's own."""
-        if not getattr(self._aside, "looking", False):
+        if not self._looks:
             self._check_action(region, action)
 
     def record(self, region: str, action: str, query: Mapping[str, Sequence[str]]) -> None:
         """In place of the strict EC2's own."""
-        if not getattr(self._aside, "looking", False):
+        if not self._looks:
             self._record(region, action, query)
 
-    def _regions(self) -> list[str]:
-        seen = dict.fromkeys(request.region for request in self.place.ec2.requests)
-        return list(dict.fromkeys([str(self.session.region_name), *seen]))
-
-    def _ec2(self, region: str) -> Any:
-        return self.session.client("ec2", region_name=region)
-
-
-def _counted(actions: list[str]) -> Iterator[str]:
-    """The same, one after another of the same name as one."""
-    before, times = "", 0
-    for action in [*actions, ""]:
-        if action == before:
-            times += 1
-            continue
-        if before:
-            yield before if times == 1 else f"{before} x {times}"
-        before, times = action, 1
+    def _builder(self, instance_id: str) -> tuple[int, Machine] | None:
+        machines = self.place.machines.all
+        return list(machines).index(instance_id), machines[instance_id]
 
 
 @contextmanager
@@ -231,7 +137,7 @@ def bakery(*, region: str = "us-east-1", delays: Delays | None = None) -> Iterat
         # the article's own, long withdrawn, which is the default of build_primal
         place.ec2.add_image(
             name="debian-wheezy-amd64-hvm-2015-01-20",
-            owner_id=_DEBIAN_WHEEZY,
+            owner_id=_OWNER_OF_WHEEZY,
             image_id=WHEEZY,
             region=region,
             creation_date="2015-01-20T00:00:00+00:00",
