@@ -8,8 +8,17 @@ from collections.abc import Iterator
 import pytest
 
 from amibake.testing import Place, in_process
+from amibake.testing.data import read_once
 from tests.account import temporary
 from tests.faults.tally import COUNTED, lines
+
+
+@pytest.fixture(scope="session", autouse=True)
+def models() -> Iterator[None]:
+    """What botocore and moto read is read once: for many tests it would take longer than what they do."""
+    with pytest.MonkeyPatch.context() as patch, read_once():
+        patch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+        yield
 
 
 @pytest.fixture
