@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import signal
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -19,6 +22,22 @@ def models() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, read_once():
         patch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals() -> Iterator[None]:
+    """Signals do what they do at a terminal, also where the tests run behind `&`, which ignores SIGINT, or `nohup`."""
+    defaults = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    ignored = [number for number in defaults if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, defaults[number])
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture
