@@ -58,6 +58,16 @@ def no_thread_left() -> Iterator[None]:
         assert not thread.is_alive()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Once moto is there, what has been loaded is no garbage and stays: to look through it all for the little that a
+    test leaves takes a third of the tests' time."""
+    if "moto.ec2.models" in sys.modules and not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 20, 10)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What was survived, by the counts of the tests that say so, and by what others `record_property("told", …)`."""
     reports = [one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, ())]
