@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def models() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def signals() -> Iterator[None]:
     """Signals do what they do at a terminal, also where the tests run behind `&`, which ignores SIGINT, or `nohup`."""
-    defaults = {
+    defaults: dict[signal.Signals, Any] = {
         signal.SIGINT: signal.default_int_handler,
         signal.SIGTERM: signal.SIG_DFL,
         signal.SIGHUP: signal.SIG_DFL,
