@@ -73,6 +73,13 @@ class ClientTransport(paramiko.Transport):
         refused = isinstance(self.saved_exception, paramiko.ChannelException)  # a channel, which it outlives
         return not self.is_active() or (self.saved_exception is not None and not refused)
 
+    def get_exception(self) -> Exception | None:
+        """paramiko's forgets what it has answered with once. What has ended the connection is kept for all who ask."""
+        error = super().get_exception()
+        if not isinstance(error, paramiko.ChannelException | paramiko.AuthenticationException):  # which it outlives
+            self.saved_exception = error
+        return error
+
     def _ask(self, options: Options) -> None:
         interval = options.keep_alive_interval
         question = paramiko.Message()
