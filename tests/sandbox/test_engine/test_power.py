@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,11 +125,13 @@ def test_nothing_waits_for_podman_but_switching_on(cloud: Cloud, monkeypatch: py
     """Each call takes a good part of what a boot takes."""
     began: list[str] = []
     ended: list[str] = []
+    nobody_waits = threading.Event()
     run = commands.run
 
     def record(*command: str | Path, **options: Any) -> str:
         verb = next((str(word) for word in command if word in {"run", "wait", "rm"}), "")
         began.append(verb)
+        assert verb != "rm" or nobody_waits.wait(60)
         output = run(*command, **options)
         ended.append(verb)
         return output
@@ -143,6 +146,7 @@ def test_nothing_waits_for_podman_but_switching_on(cloud: Cloud, monkeypatch: py
     assert began == ["run", "run"]
     cloud.engine.terminate("i-1")
     cloud.ssh(cloud.run("ami-1"), "true")
+    nobody_waits.set()
     eventually(lambda: sorted(ended) == ["rm", "run", "run", "run"])
 
 
