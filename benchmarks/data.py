@@ -50,11 +50,11 @@ class Data:
 
     @cached_property
     def small(self) -> Tree:
-        """2,000 files of text, 13 MB in all, in directories of fifty."""
+        """2,000 files of text, 13 MB in all, twenty in a directory."""
         chance, root = random.Random(1), self._directory / "small"  # noqa: S311 - the same each time
         words = ["".join(chance.choices(string.ascii_lowercase, k=chance.randint(2, 12))) for _ in range(5000)]
         for number in range(1999):
-            path = root / f"part-{number // 50:02}" / f"{words[number]}-{number}.txt"
+            path = root / f"part-{number // 20:02}" / f"{words[number]}-{number}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
             size = 500 + min(int(chance.paretovariate(1.2) * 1100), 200_000)
             text = " ".join(chance.choices(words, k=size // 8 + 1))
