@@ -5,9 +5,9 @@
 # what was sent, given its owner and its mode, and only then put in place. So a stream that was cut changes nothing. No
 # other attempt has this directory's name: one which the far side still takes for alive can't meddle.
 #
-# The stream has `tree`, which is what is sent; `names` of its files, each ended by a NUL; their SHA-256 `digests`, one a
-# line; `modes`, pairs of mode and name for what could not have its own mode from the start, children first; and at last
-# `end`.
+# The stream has `tree`, which is what is sent; `names` of its files and of its `large` ones, each ended by a NUL; the
+# SHA-256 `digests` of both, one a line; `modes`, pairs of mode and name for what could not have its own mode from the
+# start, children first; and at last `end`.
 set -eu
 LC_ALL=C
 export LC_ALL
@@ -66,9 +66,13 @@ tar -x -p -f - --no-same-owner --warning=no-timestamp
 [ -f end ] || fail 'the stream was cut'
 
 # In this output each file has one line, whatever its name: a backslash ahead of the digest says that the name is escaped.
-xargs -0 -r sha256sum -- <names | sed 's/^\\//; s/ .*//' >found
+# openssl uses what the processor has for this, and takes a fifth of the time.
+{
+    xargs -0 -r sha256sum -- <names
+    xargs -0 -r -n 1 sh -c 'openssl dgst -sha256 -r 2>/dev/null <"$1" || exec sha256sum -- "$1"' amibake-digest <large
+} | sed 's/^\\//; s/ .*//' >found
 if ! cmp -s digests found; then
-    tr '\0\n' '\n?' <names | paste -d : digests found - | while IFS=: read -r sent there name; do
+    cat names large | tr '\0\n' '\n?' | paste -d : digests found - | while IFS=: read -r sent there name; do
         name=${name#./tree} name=${name#/}
         [ "$sent" = "$there" ] || fail "${name:-it} is not on the disk as it was sent: its SHA-256 is another"
     done
