@@ -12,7 +12,7 @@ import os
 import posixpath
 import stat
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from tempfile import SpooledTemporaryFile
 from typing import IO, TYPE_CHECKING, Self
@@ -20,8 +20,10 @@ from typing import IO, TYPE_CHECKING, Self
 from amibake.events import Uploading
 from amibake.remote import shown
 from amibake.ssh import tarstream
-from amibake.ssh.command import Tell, Write
+from amibake.ssh.blocks import LANES_FROM, Blocks
+from amibake.ssh.command import Tell
 from amibake.ssh.local import BUFFER, Entry, Reader, Survey, changed, reading, scan
+from amibake.ssh.outlet import Outlet
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -51,11 +53,16 @@ class Archive:
         for entry in self._entries():
             self._survey.add(entry)
 
-    def feed(self, write: Write, tell: Tell) -> None:
-        """Send it. Raises UploadFailed when it is not what it was."""
-        total = len(self._source) if isinstance(self._source, bytes) else self._survey.size
-        progress = _Progress(self._destination, total, tell)
-        with io.BufferedWriter(_Raw(write), BUFFER) as stream, _Lists() as lists:
+    @property
+    def is_large(self) -> bool:
+        """Whether it may take more than one channel."""
+        return self._size >= LANES_FROM
+
+    def feed(self, outlet: Outlet, tell: Tell, lane: Callable[[int], str]) -> None:
+        """Send it; `lane` is as `Blocks` has it. Raises UploadFailed when it is not what it was."""
+        blocks = Blocks(outlet, self._size + tarstream.BLOCK * self._survey.count, lane)
+        progress = _Progress(self._destination, self._size, tell)
+        with _Lists() as lists, io.BufferedWriter(_Raw(blocks.write), BUFFER) as stream:
             if isinstance(self._source, bytes):
                 _add(stream, _TREE, self._source)
                 lists.sent(_TREE, len(self._source), hashlib.sha256(self._source).hexdigest())
@@ -69,6 +76,11 @@ class Archive:
             lists.send(stream)
             _add(stream, "end", b"")
             stream.write(tarstream.END)
+        blocks.close()
+
+    @property
+    def _size(self) -> int:
+        return len(self._source) if isinstance(self._source, bytes) else self._survey.size
 
     def _entries(self) -> Iterator[Entry]:
         """The root first, and parents before their children."""
@@ -201,7 +213,7 @@ def _skip(digest: hashlib._Hash, length: int) -> None:
 class _Raw(io.RawIOBase):
     """The channel as a file, so that small entries travel together."""
 
-    def __init__(self, send: Write) -> None:
+    def __init__(self, send: Callable[[memoryview], None]) -> None:
         self._sends = send
 
     def writable(self) -> bool:

@@ -68,10 +68,11 @@ class Survey:
 
     Attributes:
         size: Bytes of content.
+        count: Entries.
     """
 
     def __init__(self) -> None:
-        self.size = 0
+        self.size = self.count = 0
         self._seen = hashlib.sha256()
 
     def __eq__(self, other: object) -> bool:
@@ -82,6 +83,7 @@ class Survey:
     def add(self, entry: Entry) -> None:
         """Come by this."""
         self.size += entry.size
+        self.count += 1
         seen = entry.seen
         said = f"{seen.st_mode} {entry.size} {seen.st_mtime_ns if entry.size else 0} {entry.name}\0"
         self._seen.update(said.encode("utf-8", "surrogateescape"))

@@ -11,8 +11,8 @@
 set -eu
 LC_ALL=C
 export LC_ALL
-destination=$1 kind=$2 name=$3 mode=$4 owner=$5 group=$6
-shift 6
+destination=$1 kind=$2 name=$3 mode=$4 owner=$5 group=$6 lanes=$7
+shift 7
 case $destination in /*) ;; *) destination=$PWD/$destination ;; esac
 
 fail() {
@@ -62,7 +62,26 @@ cd -P "$staging"
 # From here on nothing is reached through a path that somebody who may write to $into could bend.
 case $PWD in */"$name") ;; *) fail "somebody has moved $staging" ;; esac
 
-tar -x -p -f - --no-same-owner --warning=no-timestamp
+# The stream comes in blocks (blocks.py). A lane's other end is open when `lanes` has come, and it has an end only while
+# nobody here could write to it.
+blocks() {
+    if [ -n "$lanes" ]; then exec 7<>lane1 8<>lane2 9<>lane3; fi
+    while read -r what source size count how; do
+        case $what in
+            rest) exec cat ;;
+            lanes) exec 3<lane1 4<lane2 5<lane3 7>&- 8>&- 9>&- ;;
+            block)
+                if [ -n "$how" ]; then
+                    dd bs="$size" count="$count" iflag=fullblock <&"$source" 2>/dev/null | gzip -d -c
+                else
+                    dd bs="$size" count="$count" iflag=fullblock <&"$source" 2>/dev/null
+                fi
+                ;;
+        esac
+    done
+}
+if [ -n "$lanes" ]; then mkfifo lane1 lane2 lane3; fi
+blocks | tar -x -p -f - --no-same-owner --warning=no-timestamp
 [ -f end ] || fail 'the stream was cut'
 
 # In this output each file has one line, whatever its name: a backslash ahead of the digest says that the name is escaped.

@@ -14,8 +14,9 @@ from pathlib import Path
 from amibake.errors import UploadFailed
 from amibake.remote import program, relative_to_login
 from amibake.ssh.archive import Archive
-from amibake.ssh.command import Feed
+from amibake.ssh.command import Feed, Tell
 from amibake.ssh.local import look_at
+from amibake.ssh.outlet import Outlet
 from amibake.ssh.programs import text
 
 
@@ -86,5 +87,12 @@ def plan(
             kind = "file"
         archive = Archive(root, destination, exclude)
     bits = f"{mode if rights.mode is None else rights.mode:o}"
-    words = (where, kind, token, bits, *rights.words(), *stale)
-    return Upload(program("put", text("put.sh"), *words, sudo=rights.as_root), archive.feed, token, tuple(beside))
+    words = (where, kind, token, bits, *rights.words(), "lanes" if archive.is_large else "", *stale)
+
+    def lane(number: int) -> str:
+        return program("lane", text("lane.sh"), token, str(number), *beside, sudo=rights.as_root)
+
+    def feed(outlet: Outlet, tell: Tell) -> None:
+        archive.feed(outlet, tell, lane)
+
+    return Upload(program("put", text("put.sh"), *words, sudo=rights.as_root), feed, token, tuple(beside))
