@@ -7,12 +7,12 @@ import hashlib
 import logging
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import paramiko
-from paramiko.common import MSG_CHANNEL_REQUEST, cMSG_CHANNEL_CLOSE, cMSG_GLOBAL_REQUEST
+from paramiko.common import MSG_CHANNEL_REQUEST, MSG_CHANNEL_WINDOW_ADJUST, cMSG_CHANNEL_CLOSE, cMSG_GLOBAL_REQUEST
 
 from amibake.errors import ConnectionLost, HostKeyChanged
 from amibake.ssh.credentials import Credentials, Disconnected, Refused, authenticate
@@ -35,6 +35,7 @@ class ClientTransport(paramiko.Transport):
         super().__init__(wire)  # type: ignore[arg-type] # what the stubs ask of a socket, paramiko does not
         self.set_log_channel(_LOGGER)
         self.signals: dict[int, str] = {}
+        self.takers: dict[int, Callable[[int], None]] = {}
         self._wire = wire
         self._over = threading.Event()
         self._keeper: threading.Thread | None = None
@@ -129,9 +130,20 @@ def _channel_request(channel: paramiko.Channel, message: paramiko.Message) -> No
     paramiko.Channel._handle_request(channel, message)  # type: ignore[attr-defined] # noqa: SLF001
 
 
+def _window_adjust(channel: paramiko.Channel, message: paramiko.Message) -> None:
+    assert isinstance(channel.transport, ClientTransport)  # noqa: S101 - likewise
+    count = message.get_int()
+    if taken := channel.transport.takers.get(channel.get_id()):
+        taken(count)
+    message.rewind()
+    message.get_int()  # as above
+    paramiko.Channel._window_adjust(channel, message)  # type: ignore[attr-defined] # noqa: SLF001
+
+
 ClientTransport._channel_handler_table = {  # type: ignore[attr-defined] # noqa: SLF001
     **paramiko.Transport._channel_handler_table,  # type: ignore[attr-defined] # noqa: SLF001
     MSG_CHANNEL_REQUEST: _channel_request,
+    MSG_CHANNEL_WINDOW_ADJUST: _window_adjust,
 }
 
 
