@@ -30,6 +30,6 @@ def _own(cls: type) -> Iterator[tuple[str, str]]:
     assert isinstance(parsed, ast.ClassDef)  # noqa: S101 - of a class
     for declared, below in zip(parsed.body, parsed.body[1:], strict=False):
         if isinstance(declared, ast.AnnAssign) and isinstance(declared.target, ast.Name):
-            match below:
-                case ast.Expr(value=ast.Constant(value=str(text))):
-                    yield declared.target.id, inspect.cleandoc(text)
+            text = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else None
+            if isinstance(text, str):
+                yield declared.target.id, inspect.cleandoc(text)
