@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-import paramiko
-
 from amibake import waiting
 from amibake.errors import AuthenticationFailed, HostKeyChanged, SSHTimeout, WaitTimeout
 from amibake.events import Emit
@@ -15,6 +13,7 @@ from amibake.ssh.attempts import Attempts, in_words, of_dialling, of_handshake
 from amibake.ssh.credentials import Credentials, Refused, Unanswered
 from amibake.ssh.host import SSHHost
 from amibake.ssh.keys import KeyPair
+from amibake.ssh.library import paramiko
 from amibake.ssh.options import Options
 from amibake.ssh.route import Direct, Route
 from amibake.ssh.transport import FOREIGN, ClientTransport, Patience, handshake, host_key_line

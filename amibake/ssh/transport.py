@@ -11,11 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-import paramiko
-from paramiko.common import MSG_CHANNEL_REQUEST, MSG_CHANNEL_WINDOW_ADJUST, cMSG_CHANNEL_CLOSE, cMSG_GLOBAL_REQUEST
-
 from amibake.errors import ConnectionLost, HostKeyChanged
 from amibake.ssh.credentials import Credentials, Disconnected, Refused, authenticate
+from amibake.ssh.library import common, paramiko
 from amibake.ssh.options import Options
 from amibake.ssh.wire import Wire
 
@@ -84,7 +82,7 @@ class ClientTransport(paramiko.Transport):
     def _ask(self, options: Options) -> None:
         interval = options.keep_alive_interval
         question = paramiko.Message()
-        question.add_byte(cMSG_GLOBAL_REQUEST)
+        question.add_byte(common.cMSG_GLOBAL_REQUEST)
         question.add_string("keepalive@openssh.com")
         question.add_boolean(True)  # wants an answer; that nobody knows the request is one too
         while not self._over.wait(interval) and self.is_active():
@@ -97,7 +95,7 @@ class ClientTransport(paramiko.Transport):
         ours, theirs = message.get_int(), message.get_int()
         if self._channels.get(ours) is None:  # type: ignore[attr-defined]
             close = paramiko.Message()
-            close.add_byte(cMSG_CHANNEL_CLOSE)
+            close.add_byte(common.cMSG_CHANNEL_CLOSE)
             close.add_int(theirs)
             self._send_message(close)  # type: ignore[attr-defined]
             return
@@ -142,8 +140,8 @@ def _window_adjust(channel: paramiko.Channel, message: paramiko.Message) -> None
 
 ClientTransport._channel_handler_table = {  # type: ignore[attr-defined] # noqa: SLF001
     **paramiko.Transport._channel_handler_table,  # type: ignore[attr-defined] # noqa: SLF001
-    MSG_CHANNEL_REQUEST: _channel_request,
-    MSG_CHANNEL_WINDOW_ADJUST: _window_adjust,
+    common.MSG_CHANNEL_REQUEST: _channel_request,
+    common.MSG_CHANNEL_WINDOW_ADJUST: _window_adjust,
 }
 
 
