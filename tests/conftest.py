@@ -13,7 +13,7 @@ import pytest
 
 from amibake.testing import Place, in_process
 from amibake.testing.data import read_once
-from tests.account import temporary
+from tests.account import shutting_down, temporary
 from tests.faults.tally import COUNTED, lines
 
 
@@ -43,10 +43,13 @@ def signals() -> Iterator[None]:
 
 @pytest.fixture
 def place() -> Iterator[Place]:
-    """An EC2 in this process; afterwards nothing temporary is left in its account."""
+    """An EC2 in this process; afterwards nothing temporary is left in its account, but instances that are terminated a
+    moment later."""
     with in_process() as place:
         yield place
         assert temporary(place.session.client("ec2"), place.session.client("iam")) == set()
+        place.clock.sleep(60)
+        assert shutting_down(place.session.client("ec2")) == set()
 
 
 @pytest.fixture

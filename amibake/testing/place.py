@@ -87,6 +87,7 @@ def in_process(*, region: str = "us-east-1", username: str = "admin", delays: De
             StrictEC2(machines, clock=clock.now, epoch=clock.epoch, delays=slow, executor=_AtOnce())
         )
         undo.enter_context(mock.patch.object(waiting, "clock", clock))
+        machines.boots = ec2.boots
         undo.enter_context(mock.patch.object(dial, "dial", machines.dial))
         source = ec2.add_image(name="debian-12-amd64-20250316-2053", owner_id=_DEBIAN, region=region)
         session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=region)  # noqa: S106
