@@ -8,12 +8,13 @@ SCRIPTS := .ci/run tools/system amibake/seal.sh amibake/timer.sh amibake/ssh/get
 
 # Each step needs what the one before it made, also where -j or MAKEFLAGS asks for several at a time.
 .NOTPARALLEL:
-.PHONY: help demo test check unit sandbox coverage clean
+.PHONY: help demo docs test check unit sandbox coverage clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo     bake primal and carnivore on this machine and serve the example application"
 	@echo "make test     check the code, then run all tests: in process first, then in the sandbox"
+	@echo "make docs     build the documentation: docs/_build/html/index.html"
 	@echo "make clean    remove what killed sandboxes left, and the virtual environment"
 
 demo: .stamps/system .stamps/venv
@@ -21,7 +22,10 @@ demo: .stamps/system .stamps/venv
 
 test: check unit sandbox coverage
 
-check: .stamps/venv
+docs: .stamps/venv
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+check: docs .stamps/venv
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --no-cache --check .
 	$(BIN)/mypy
@@ -53,4 +57,4 @@ coverage:
 
 clean:
 	-$(BIN)/python -m amibake.sandbox clean
-	rm -rf .venv .stamps .coverage .coverage.* dist
+	rm -rf .venv .stamps .coverage .coverage.* dist docs/_build
