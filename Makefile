@@ -8,12 +8,13 @@ SCRIPTS := .ci/run tools/system benchmarks/system amibake/seal.sh amibake/timer.
 
 # Each step needs what the one before it made, also where -j or MAKEFLAGS asks for several at a time.
 .NOTPARALLEL:
-.PHONY: help demo test check unit sandbox coverage bench clean
+.PHONY: help demo docs test check unit sandbox coverage bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo     bake primal and carnivore on this machine and serve the example application"
 	@echo "make test     check the code, then run all tests: in process first, then in the sandbox"
+	@echo "make docs     build the documentation: docs/_build/html/index.html"
 	@echo "make bench    measure amibake beside Packer, OpenSSH and rsync; ROWS=\"bake-now upload-small\" for some of it"
 	@echo "make clean    remove what killed sandboxes left, and the virtual environment"
 
@@ -22,7 +23,10 @@ demo: .stamps/system .stamps/venv
 
 test: check unit sandbox coverage
 
-check: .stamps/venv
+docs: .stamps/venv
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+check: docs .stamps/venv
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --no-cache --check .
 	$(BIN)/mypy
@@ -58,4 +62,4 @@ bench: .stamps/venv .stamps/system
 
 clean:
 	-$(BIN)/python -m amibake.sandbox clean
-	rm -rf .venv .stamps .coverage .coverage.* dist
+	rm -rf .venv .stamps .coverage .coverage.* dist docs/_build

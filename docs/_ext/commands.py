@@ -1,0 +1,51 @@
+"""The page of all commands, from what `--help` is made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import typer.main
+
+from amibake.builder import Builder
+from amibake.cli.app import app
+
+
+def commands() -> str:
+    """Every command, in Markdown."""
+    return "\n".join(_command(typer.main.get_command(app), ["amibake"]))
+
+
+def _command(command: Any, words: list[str]) -> Iterator[str]:
+    if hasattr(command, "list_commands"):
+        for name in command.list_commands(None):
+            yield from _command(command.get_command(None, name), [*words, name])
+        return
+    arguments = [one for one in command.params if one.param_type_name == "argument"]
+    usage = " ".join([*words, "[OPTIONS]", *(_metavar(one) for one in arguments)])
+    yield f"## `{' '.join(words)}`\n\n```text\n{usage}\n```\n\n{command.help or ''}\n"
+    elsewhere = []
+    for one in command.params:
+        if one.name in Builder.model_fields and words[1] == "build":
+            elsewhere.append(one.name)
+        elif one.name != "help":
+            yield from _parameter(one)
+    if elsewhere:
+        links = ", ".join(f"[`{_flag(name)}`](../reference.md#{name})" for name in elsewhere)
+        yield f"And the options of the builder and the image: {links}.\n"
+
+
+def _parameter(one: Any) -> Iterator[str]:
+    names = [*one.opts, *one.secondary_opts] if one.param_type_name == "option" else [_metavar(one)]
+    value = "" if one.param_type_name == "argument" or getattr(one, "is_flag", False) else f" {_metavar(one)}"
+    text = re.sub(r"\s+", " ", one.help or "").strip() or "See above."
+    yield f"{', '.join(f'`{name}{value}`' for name in names)}\n: {text}\n"
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _metavar(one: Any) -> str:
+    return one.metavar or one.name.upper()
