@@ -11,9 +11,10 @@ from sphinx.application import Sphinx
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
-import amibake.testing  # noqa: E402
 from _ext import docstrings  # noqa: E402
 from _ext.commands import commands  # noqa: E402
+
+import amibake.testing  # noqa: E402
 
 for module in (
     amibake,
