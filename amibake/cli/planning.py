@@ -102,7 +102,7 @@ def _shown(options: Mapping[str, Any]) -> Iterator[str]:
 def _step(step: Provisioner) -> dict[str, Any]:
     """What is sent up, with how much that is; or what is run, with the variables that it sees."""
     if isinstance(step, File):
-        files, size = _size(os.fspath(step.source or ""), step)
+        files, size = (1, len(step.content)) if step.content is not None else _size(os.fspath(step.source or ""), step)
         return {"does": str(step), "files": files, "bytes": size, "variables": {}}
     variables = plain(step.environment_vars) if isinstance(step, Shell) else {}
     return {"does": str(step), "files": 0, "bytes": 0, "variables": variables}
