@@ -43,7 +43,9 @@ def table(rows: Sequence[Row], results: Results) -> str:
         told = "failed" if ours is None else f"**{seconds(ours)}**"
         if loses(row, results):
             told += f" ([why](#{row.name}))"
-        others = "<br>".join(f"{_cell(who)} {seconds(wall)}{_ratio(wall, ours)}" for who, wall in walls.items())
+        others = "<br>".join(
+            f"{_cell(who)} {seconds(wall)}{_ratio(wall, ours if row.rivals else None)}" for who, wall in walls.items()
+        )
         floor = seconds(result.floor) if result.floor else ""
         if result.under_floor:
             floor += f" — the bench is wrong: {', '.join(map(_cell, result.under_floor))}"
