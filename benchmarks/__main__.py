@@ -28,7 +28,8 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write docs/performance.md's table and plot")
     given = parser.parse_args()
     require_root()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     machine, measured = keeping.this_machine(), dict[str, Result]()
     try:
         with place() as where:

@@ -31,7 +31,7 @@ def load(machine: str) -> dict[str, Result]:
 def save(machine: str, results: Results) -> None:
     """Keep all of it."""
     rows = {name: json.loads(json.dumps(asdict(result)), parse_float=_rounded) for name, result in results.items()}
-    FILE.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1, sort_keys=True) + "\n")
+    FILE.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
 
 
 def this_machine() -> str:
