@@ -13,7 +13,7 @@ done
 # What is named so may be another's, if somebody who may write there has moved ours: in a directory which is ours and closed
 # to everybody else, nobody has planted anything.
 case $PWD in */"$name") ;; *) exit 1 ;; esac
-[ -O . ] && [ "$(stat -c %a .)" = 700 ] && [ -p "lane$number" ]
+[ -O . ] && [ "$(stat -c %a .)" = 700 ] && [ -p "lane$number" ] || exit 1
 exec 3>"lane$number"
 echo open
 exec cat >&3
