@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import tarfile
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ import paramiko
 import pytest
 
 from amibake.errors import ConnectionLost, UploadFailed
-from amibake.ssh import archive, blocks, outlet
+from amibake.ssh import archive, blocks, local, outlet, tarstream
 from amibake.ssh.command import Running
 from amibake.ssh.host import SSHHost
 from amibake.ssh.lanes import Lane
@@ -270,6 +271,40 @@ def test_a_large_file_is_verified_with_openssl_or_without(
         return
     host.put(large, "/srv/x")
     assert machine.upload("/srv/x").read_bytes() == large.read_bytes()
+
+
+def test_a_tree_that_changes_between_the_walks_is_not_taken_for_whole(
+    host: SSHHost, machine: LoopbackMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local" / "a").write_text("a")
+    real = local.scan
+
+    def scan(directory: Entry, exclude: Sequence[str]) -> Iterator[Entry]:
+        yield from real(directory, exclude)
+        if not (tmp_path / "local" / "b").exists():
+            (tmp_path / "local" / "b").write_text("b")
+
+    monkeypatch.setattr(archive, "scan", scan)
+    with pytest.raises(UploadFailed, match="/local changed while it was being uploaded"):
+        host.put(tmp_path / "local", "/srv/x")
+    assert not machine.upload("/srv/x").exists()
+    host.put(tmp_path / "local", "/srv/x")
+    assert contents(machine.upload("/srv/x")) == {"a": b"a", "b": b"b"}
+
+
+@pytest.mark.parametrize("name", ["a", "\udce9", "x" * 100, "x" * 101, "é" * 60, "d/" * 30 + "f"])
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE])
+@pytest.mark.parametrize(("size", "mtime"), [(0, 0), (8**11 - 1, 8**11 - 1), (8**11, 1), (5, -1)])
+def test_a_header_says_what_python_says(name: str, kind: bytes, size: int, mtime: int) -> None:
+    info = tarfile.TarInfo(name)
+    info.type, info.size, info.mtime, info.mode = kind, size if kind == tarfile.REGTYPE else 0, mtime, 0o4751
+    info.linkname = name[::-1] if kind == tarfile.SYMTYPE else ""
+    ours, pythons = tarstream.header(info), info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+    assert len(ours) == len(pythons)
+    assert ours[-255:-247] == pythons[-255:-247] == b"ustar  \0"
+    read, expected = (tarfile.TarInfo.frombuf(data[-512:], "utf-8", "surrogateescape") for data in (ours, pythons))
+    assert read.get_info() == expected.get_info()
 
 
 def test_the_pace_is_set_by_the_line() -> None:
