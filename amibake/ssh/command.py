@@ -159,6 +159,7 @@ class Running:
             self._close_channel()
         for thread in self._all_threads():
             thread.join()
+        self._transport.takers.pop(self._channel.get_id(), None)
 
     def _all_threads(self) -> Iterator[threading.Thread]:
         """Those that open lanes come first: there are no more lanes once they have ended."""
