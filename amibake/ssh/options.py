@@ -17,7 +17,8 @@ class Options:
         keep_alive_interval: Seconds between two questions whether the peer is there; 0 or less: none are asked.
         answers_within: Seconds after the first unanswered question in which anything at all has to come from the peer,
             else it is taken for dead. That adds to the interval: it may have died just after its last answer.
-        ciphers: Those that may be used, the best first; none: paramiko's own choice.
+        ciphers: Those that may be used, the best first; none: paramiko's own choice, AES-GCM first, which takes the
+            least of both sides' time.
         key_exchange_algorithms: The same of key exchanges.
     """
 
@@ -29,8 +30,7 @@ class Options:
     def apply(self, transport: paramiko.Transport) -> None:
         """To one that has not begun yet. Names must be known: see `check_algorithms`."""
         security = transport.get_security_options()
-        if self.ciphers:
-            security.ciphers = tuple(self.ciphers)
+        security.ciphers = tuple(self.ciphers or sorted(security.ciphers, key=lambda name: "-gcm" not in name))
         if self.key_exchange_algorithms:
             security.kex = tuple(self.key_exchange_algorithms)
 
