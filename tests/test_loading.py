@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import subprocess
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -31,6 +34,32 @@ def test_baking_loads_neither_the_command_line_nor_a_stand_in_nor_what_only_othe
     there = loaded_by("import amibake, amibake.ssh.connect, boto3; amibake.bake, amibake.build_primal, amibake.sweep")
     assert {"paramiko", "boto3"} <= there
     assert not there & {"rich", "typer", "moto", "pytest", "invoke", "unittest"}
+
+
+def test_paramiko_is_left_to_be_loaded_while_ec2_answers() -> None:
+    there = loaded_by("import amibake; amibake.bake, amibake.build_primal, amibake.sweep, amibake.launch")
+    assert not there & {"paramiko", "nacl"}
+
+
+def test_a_module_is_loaded_meanwhile_and_the_thread_that_does_it_ends(no_thread_left: None) -> None:
+    program = """
+        import threading
+        from amibake.loading import meanwhile
+        for name in ("colorsys", "colorsys", "no_such_module"):
+            with meanwhile(name):
+                pass
+        assert threading.active_count() == 1
+    """
+    assert "colorsys" in loaded_by(dedent(program))
+
+
+def test_what_is_wrong_with_a_module_that_is_loaded_meanwhile_is_raised_where_it_is_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "broken_when_loaded.py").write_text("raise OSError('no entropy')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with loading.meanwhile("broken_when_loaded"), pytest.raises(OSError, match="no entropy"):
+        importlib.import_module("broken_when_loaded")
 
 
 def test_what_was_left_out_of_paramiko_is_there_when_a_program_uses_it() -> None:
