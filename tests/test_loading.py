@@ -11,10 +11,13 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
+import amibake
 from amibake import loading
+from amibake.testing import Place
 
 
 def loaded_by(program: str) -> set[str]:
@@ -68,6 +71,19 @@ def test_what_was_left_out_of_paramiko_is_there_when_a_program_uses_it() -> None
     assert "invoke" in loaded_by(f"import amibake.ssh.library; {asked}")
     assert "invoke" in loaded_by(f"import invoke, amibake.ssh.library; {asked}")
     assert "invoke" in loaded_by("import amibake.ssh.library, invoke")
+
+
+def test_no_client_is_made_that_is_not_needed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, client = list[str](), place.session.client
+
+    def making(service: str, **options: Any) -> Any:
+        made.append(service)
+        return client(service, **options)
+
+    monkeypatch.setattr(place.session, "client", making)
+    builder = amibake.Builder(source_ami=place.source_ami, instance_type="t3.micro", ami_name="shop")
+    amibake.bake(builder, [amibake.Shell(inline=["true"])], session=place.session)
+    assert made == ["ec2"]
 
 
 def test_a_module_is_missing_for_one_thread_only_and_only_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
