@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from amibake.builder import Builder, CarnivoreOptions, ImageFilter, PrimalOptions
+from amibake.builder import Builder, ImageFilter
 from amibake.errors import InvalidOption
 from amibake.events import Emit
 from amibake.flow import bake, check
@@ -21,6 +21,7 @@ from amibake.provisioners import File, Shell
 from amibake.secret import Secret
 
 if TYPE_CHECKING:
+    from amibake.builder import CarnivoreOptions, PrimalOptions
     from amibake.ec2.cloud import Session
 
 StrPath = str | os.PathLike[str]
