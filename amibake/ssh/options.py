@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from amibake.ssh.dial import DEAD_AFTER
-from amibake.ssh.library import paramiko
+
+if TYPE_CHECKING:
+    import paramiko
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,12 @@ class Options:
             security.kex = tuple(self.key_exchange_algorithms)
 
 
-def check_algorithms(ciphers: Iterable[str] = (), key_exchange_algorithms: Iterable[str] = ()) -> list[str]:
+def check_algorithms(ciphers: Sequence[str] = (), key_exchange_algorithms: Sequence[str] = ()) -> list[str]:
     """What is wrong with these names: one line for each list, which says what there is."""
+    if not ciphers and not key_exchange_algorithms:
+        return []
+    from amibake.ssh.library import paramiko
+
     # Its table, because the security options list only what is on by default.
     transport = paramiko.Transport
     ciphers_known = sorted(transport._cipher_info)  # type: ignore[attr-defined] # noqa: SLF001
