@@ -24,6 +24,7 @@ from typing import Literal
 
 from amibake.errors import AmibakeError
 from amibake.sandbox.commands import CommandFailed, run
+from amibake.sandbox.syscalls import write_profile
 
 Init = Literal["systemd", "sysvinit"]
 
@@ -66,12 +67,14 @@ class Containers:
         self._directory = directory
         self._state = state_directory(cloud_id)
         self._environment = {"CONTAINERS_CONF": str(directory / "containers.conf")}
+        self._syscalls: list[str] = []
         self._forgetting = ThreadPoolExecutor(1, "amibake-sandbox-forgetting")
 
     def open(self) -> None:
-        """Write podman's configuration."""
+        """Write podman's configuration, and what it is to let programs ask the kernel for."""
         self._directory.mkdir(parents=True, exist_ok=True)
         (self._directory / "containers.conf").write_text(_configuration())
+        self._syscalls = write_profile(self._directory / "seccomp.json")
 
     def start(self, boot: Boot) -> int:
         """Switch a machine on; answers with a pidfd of its init."""
@@ -96,6 +99,7 @@ class Containers:
             "--no-hosts",
             "--security-opt=label=disable",
             *_apparmor_options(),
+            *self._syscalls,
             *_init_options(boot),
             *resolver_options(),
         ]
