@@ -39,6 +39,13 @@ def _closed(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
 
 
+_DOCTOR = _closed(
+    ok={"type": "boolean", "description": "Whether nothing is wrong."},
+    checks={
+        "type": "array",
+        "items": _closed(check=_TEXT, state={"enum": ["ok", "wrong", "unknown"]}, said=_TEXT, hint=_TEXT),
+    },
+)
 _PLAN = _closed(
     name={"description": "What the image would be called now.", **_TEXT},
     region=_TEXT,
@@ -98,6 +105,7 @@ def _result() -> dict[str, Any]:
         "instance": {**anything, "description": "Of launch: id, region, public_ip, private_ip."},
         "sweep": {**anything, "description": "Of sweep, as amibake.Sweep in Python."},
         "policy": {**anything, "description": "Of policy."},
+        "doctor": {**_DOCTOR, "description": "Of doctor."},
         "plan": {**_PLAN, "description": "Of build with --plan."},
     }
     return _line("result", "The command went well. The last line.", {}, more)

@@ -13,7 +13,7 @@ from amibake import recipes
 from amibake.cli.config import configured
 from amibake.cli.jsonlines import plain
 from amibake.cli.manifest import add_to_manifest, check_manifest
-from amibake.cli.options import Option, options_of
+from amibake.cli.options import Option, builder_options, options_of
 from amibake.cli.planning import plan as planned
 from amibake.cli.report import Note, Outcome, Reporter
 from amibake.cli.sources import settled
@@ -83,11 +83,20 @@ def values(stage: str, given: Mapping[str, Any], environment: str | None = None)
     Raises:
         InvalidOption: what can't be read, or is missing, each of them.
     """
+    return _read(OPTIONS[stage], stage, given, environment)
+
+
+def builder_values(stage: str, given: Mapping[str, Any], environment: str | None = None) -> dict[str, Any]:
+    """The same of the builder's options alone."""
+    return _read(builder_options(), stage, given, environment)
+
+
+def _read(options: list[Option], stage: str, given: Mapping[str, Any], environment: str | None) -> dict[str, Any]:
     known = {name: {option.name for option in options} for name, options in OPTIONS.items()}
     found = configured(stage, environment, known)
     found |= {name: value for name, value in given.items() if value is not None and value != []}
     read, mistakes = dict[str, Any](), list[str]()
-    for option in OPTIONS[stage]:
+    for option in options:
         if option.name in found:
             try:
                 read[option.name] = option.read(found[option.name])

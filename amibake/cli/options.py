@@ -91,7 +91,15 @@ def options_of(recipe: Callable[..., Any]) -> list[Option]:
     """All options of a recipe: its own first, then the builder's in their groups."""
     own = list(_own(recipe))
     taken = {option.name for option in own} | set(_DECIDED)
-    found = [*own, *(option for option in _of_the_builder() if option.name not in taken)]
+    return _in_flags([*own, *(option for option in _of_the_builder() if option.name not in taken)])
+
+
+def builder_options() -> list[Option]:
+    """The builder's options alone, but for those that only a recipe sets."""
+    return _in_flags([option for option in _of_the_builder() if option.name not in ("stage", "node_env")])
+
+
+def _in_flags(found: list[Option]) -> list[Option]:
     names = {option.name for option in found}
     return [replace(option, help=wording.in_flags(option.help, names) + option.kind.note) for option in found]
 
