@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amibake import recipes
+from amibake.cli.asking import ASK, check_on_error, decide
 from amibake.cli.config import configured
 from amibake.cli.jsonlines import plain
 from amibake.cli.manifest import add_to_manifest, check_manifest
@@ -57,10 +58,11 @@ def bake(stage: str, given: Mapping[str, Any], wish: Wish, report: Reporter) -> 
     options = values(stage, given, wish.environment)
     if wish.manifest is not None:
         check_manifest(Path(wish.manifest))
+    check_on_error(options, sandbox=wish.sandbox)
     with _place(report, options, stage, wanted=wish.sandbox) as (session, options):
         if wish.plan:
             return planned(stage, options, session, report)
-        image = RECIPES[stage](**options, session=session, on_event=report.event)
+        image = _baked(stage, options, session, report)
     if image is None:
         return Outcome({"image": None}, ["no image was made: --skip-create-ami"])
     if wish.manifest is not None:
@@ -75,6 +77,17 @@ def bake(stage: str, given: Mapping[str, Any], wish: Wish, report: Reporter) -> 
         [image.id],
         timings=image.timings,
     )
+
+
+def _baked(stage: str, options: dict[str, Any], session: Session | None, report: Reporter) -> Image | None:
+    asks = options.get("on_error") == ASK
+    options = {**options, "on_error": "keep"} if asks else options
+    try:
+        return RECIPES[stage](**options, session=session, on_event=report.event)
+    except Exception as error:
+        if asks:
+            decide(error, options, session, report)
+        raise
 
 
 def values(stage: str, given: Mapping[str, Any], environment: str | None = None) -> dict[str, Any]:

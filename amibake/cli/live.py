@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from amibake import waiting
-from amibake.cli.report import Failure, Outcome, results
+from amibake.cli.report import Failure, Outcome, answer, results
 from amibake.cli.timeline import duration, timeline
 from amibake.cli.wording import printable
 from amibake.events import (
@@ -120,6 +120,18 @@ class View:
             word, colon, rest = line.partition(": ")
             style = {"error": "bold red", "hint": "bold yellow", "left behind": "bold red"}.get(word, "")
             self._print(Text.assemble((word + colon, style), rest))
+
+    def ask(self, told: Sequence[str], question: str) -> str | None:
+        """While nothing moves."""
+        self._flush()
+        self._live.stop()
+        for line in told:
+            self._print(Text(printable(line)))
+        try:
+            return answer(question)
+        finally:
+            self._live.start()
+            self._console.show_cursor(True)
 
     def _finish(self, event: StepFinished) -> None:
         self._waiting = self._upload = None

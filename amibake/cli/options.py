@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from amibake.builder import GROUPS
 from amibake.builder.base import Part
 from amibake.cli import wording
+from amibake.cli.asking import with_ask
 from amibake.cli.kinds import VARIABLES, Kind, kind_of, part_of
 from amibake.cli.sources import SOURCE
 from amibake.flow import bake
@@ -108,9 +109,10 @@ def _own(recipe: Callable[..., Any]) -> Iterator[Option]:
     said = {**_arguments(bake), **{name: text for name, text in _arguments(recipe).items() if "`bake`" not in text}}
     for name, parameter in inspect.signature(recipe).parameters.items():
         if name not in _NOT_OURS:
+            kind = _KINDS.get(name) or kind_of(_type(recipe, name))
             yield Option(
                 name,
-                _KINDS.get(name) or kind_of(_type(recipe, name)),
+                with_ask(kind) if name == "on_error" else kind,
                 _with_default(said[name], parameter.default),
                 "When it fails" if parameter.kind is parameter.KEYWORD_ONLY else "Recipe: what goes into the image",
                 required=parameter.default is parameter.empty,
