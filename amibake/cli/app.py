@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from amibake._version import __version__
-from amibake.cli import doctor, images, policies, sweeping
+from amibake.cli import doctor, images, policies, sandboxes, sweeping
 from amibake.cli.building import Stages
 from amibake.cli.unreadable import readable
 
@@ -54,16 +54,7 @@ app.command("launch")(images.launch)
 app.command("sweep")(sweeping.sweep)
 app.command("doctor", help=doctor.HELP)(lambda: None)
 app.command("policy")(policies.policy)
-
-
-@app.command(
-    "sandbox", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False
-)
-def _sandbox(context: typer.Context) -> None:
-    """An EC2 on this machine: up, prepare, clean. Like `python -m amibake.sandbox`."""
-    from amibake.sandbox.__main__ import main
-
-    sys.exit(main(context.args))
+app.add_typer(sandboxes.app, name="sandbox", help="An EC2 on this machine, with containers for instances.")
 
 
 def _version(wanted: bool) -> None:
