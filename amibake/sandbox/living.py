@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from amibake.errors import InvalidOption
+from amibake.errors import AmibakeError, InvalidOption
 from amibake.sandbox.cache import cache_directory, locked
 from amibake.sandbox.containers import Containers
 from amibake.sandbox.owner import Worker, as_root
@@ -101,14 +101,15 @@ def find_living() -> list[Living]:
     clouds = cache / "clouds"
     if not clouds.is_dir():
         return []
-    if all(os.access(directory, os.R_OK | os.X_OK) for directory in clouds.glob("*/")):
+    if _may_look(clouds):
         found = look(cache)
     else:
         worker = Worker({"task": "list", "cache": str(cache)}, root=True, progress=None)
         try:
             found = worker.result()["clouds"]
         finally:
-            worker.stop()
+            with contextlib.suppress(AmibakeError):  # what went wrong was in the result
+                worker.stop()
     return [Living(**one) for one in found]
 
 
@@ -125,6 +126,11 @@ def of_instance(instance_id: str) -> tuple[Living, Mapping[str, Any]]:
                 return cloud, instance
     there = "amibake sandbox list shows what there is" if living else "no sandbox is up: amibake sandbox up"
     raise InvalidOption(f"instance: no sandbox here has {instance_id}", hint=there)
+
+
+def _may_look(clouds: Path) -> bool:
+    """Whether that takes no root: those with containers are root's."""
+    return all(os.access(directory, os.R_OK | os.X_OK) for directory in clouds.glob("*/"))
 
 
 def _is_alive(directory: Path) -> bool:
