@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,8 @@ def test_a_command_runs_on_the_instance_as_its_user_and_its_status_is_the_comman
             env=environment(),
         )
 
-    assert ssh("-l", "root", "whoami").stdout == "root\n"
+    deadline = time.monotonic() + 120
+    while (done := ssh("-l", "root", "whoami")).stdout != "root\n":  # it may be on its way up still
+        assert time.monotonic() < deadline, done.stderr
     done = ssh("--", "sh", "-c", "id -un; exit 7")
     assert (done.returncode, done.stdout) == (7, "admin\n"), done.stderr
