@@ -77,6 +77,9 @@ class Reporter(Protocol):
     def failed(self, failure: Failure) -> None:
         """It did not."""
 
+    def ask(self, told: Sequence[str], question: str) -> str | None:
+        """Tell something, and ask a person: the line that is the answer, in lower case, or None where there is none."""
+
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
 
@@ -96,6 +99,12 @@ class Plain:
         """What went wrong, on standard error."""
         for line in failure.lines:
             write(sys.stderr, line)
+
+    def ask(self, told: Sequence[str], question: str) -> str | None:
+        """By standard error and standard input."""
+        for line in told:
+            write(sys.stderr, printable(line))
+        return answer(question)
 
     def __enter__(self) -> Self:
         return self
@@ -153,6 +162,19 @@ def stamped(event: Event) -> str:
     """An event as a line with the time of day."""
     now = time.strftime("%H:%M:%S", time.localtime(waiting.clock.epoch()))
     return f"{now} {'  | ' if isinstance(event, Output) else ''}{printable(str(event))}"
+
+
+def answer(question: str) -> str | None:
+    """What is answered on standard input; None at its end, or for Ctrl-C."""
+    print(question, end=" ", file=sys.stderr, flush=True)
+    try:
+        line = sys.stdin.readline()
+    except KeyboardInterrupt:
+        line = ""
+    if not line:
+        write(sys.stderr, "")
+        return None
+    return line.strip().lower()
 
 
 def results(lines: Sequence[str]) -> None:

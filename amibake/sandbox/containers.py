@@ -181,14 +181,22 @@ class Containers:
     def _name(self, instance_id: str) -> str:
         return f"amibake-{self._id}-{instance_id}"
 
-    def _podman(self, *arguments: str | Path) -> str:
-        place = (
+    def within(self, instance_id: str, *words: str, terminal: bool) -> list[str]:
+        """The command line that runs something in a machine that is on, at this terminal or without one."""
+        options = ["--interactive", *(["--tty", f"--env=TERM={os.environ.get('TERM', 'dumb')}"] if terminal else [])]
+        environment = [f"{name}={value}" for name, value in self._environment.items()]
+        return ["env", *environment, "podman", *self._place(), "exec", *options, self._name(instance_id), *words]
+
+    def _place(self) -> tuple[str, ...]:
+        return (
             f"--root={self._directory / 'podman'}",
             f"--runroot={self._state / 'run'}",
             f"--tmpdir={self._state / 'tmp'}",
             "--storage-driver=vfs",
         )
-        return run("podman", *place, *arguments, env=self._environment)
+
+    def _podman(self, *arguments: str | Path) -> str:
+        return run("podman", *self._place(), *arguments, env=self._environment)
 
 
 def state_directory(cloud_id: str) -> Path:

@@ -143,7 +143,18 @@ def _clean(events: Events, task: dict[str, Any]) -> None:
     events.result({"removed": clean(Path(task["cache"]), events.progress)})
 
 
-_TASKS: dict[str, Callable[[Events, dict[str, Any]], None]] = {"serve": _serve, "prepare": _prepare, "clean": _clean}
+def _list(events: Events, task: dict[str, Any]) -> None:
+    from amibake.sandbox.living import look
+
+    events.result({"clouds": look(Path(task["cache"]))})
+
+
+_TASKS: dict[str, Callable[[Events, dict[str, Any]], None]] = {
+    "serve": _serve,
+    "prepare": _prepare,
+    "clean": _clean,
+    "list": _list,
+}
 
 
 def _take_over_streams() -> tuple[IO[str], Events]:
