@@ -11,14 +11,12 @@ from sphinx.application import Sphinx
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
-import amibake.testing  # noqa: E402
 from _ext import docstrings  # noqa: E402
 from _ext.commands import commands  # noqa: E402
 
-for module in (
-    amibake,
-    amibake.testing,
-):  # which find their names when they are asked for; autodoc looks at what is there
+import amibake.testing  # noqa: E402
+
+for module in (amibake, amibake.testing):  # which find their names when asked; autodoc looks at what is there
     vars(module).update({name: getattr(module, name) for name in module.__all__})
 
 project = "amibake"
