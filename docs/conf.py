@@ -26,6 +26,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build", "_ext"]
 templates_path: list[str] = []
 
+smartquotes_action = "D"  # dashes alone: values are to be copied as they stand
+
 html_theme = "furo"
 html_title = f"amibake {release}"
 html_static_path = ["_static"]
