@@ -470,3 +470,22 @@ def test_a_step_with_a_short_time_of_its_own_is_not_the_end_of_a_builder_that_co
     image = amibake.bake(builder, [Losing(timeout=10, **options)], session=place.session)
     assert image.id
     assert place.clock.now() > there[0]
+
+
+class Noting(amibake.Step):
+    """A provisioner of a user's own, with the options that all have."""
+
+    def provision(self, host: amibake.Host) -> None:
+        host.run("noted")
+
+
+def test_one_of_the_users_own(place: Place) -> None:
+    steps = [Noting(name="note it"), amibake.Shell(inline=["true"])]
+    builder = amibake.Builder(ami_name="noted", source_ami=place.source_ami, instance_type="t3.micro")
+    image = amibake.bake(builder, steps, session=place.session)
+    assert "noted" in [ran.command for ran in place.machines.newest.ran]
+    assert "note it" in image.timings
+    with pytest.raises(amibake.InvalidOption, match="Noting: max_retries: -1 is no number of further tries"):
+        Noting(max_retries=-1).check()
+    with pytest.raises(amibake.InvalidOption, match="Step: it has no provision"):
+        amibake.Step().check()

@@ -8,13 +8,14 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from amibake import waiting
+from amibake.errors import InvalidOption
+from amibake.host import Host
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """Options of every provisioner.
-
-    A provisioner of your own may have attributes of these names too: they mean the same there.
+    """Options of every provisioner, and a base for those of your own: they add `provision`, and `check` where there is
+    more to look at. One that has another base may have attributes of these names too: they mean the same there.
 
     Attributes:
         name: What it is called in events, timings and errors; by default what it does.
@@ -36,6 +37,19 @@ class Step:
     only: Sequence[str] = ()
     except_: Sequence[str] = ()
     continue_on_error: bool = False
+
+    def check(self) -> None:
+        """Look at everything that can be known before a builder is launched. Raises InvalidOption, with every
+        mistake."""
+        mistakes = list(self.common_mistakes())
+        if type(self).provision is Step.provision:
+            mistakes.append("it has no provision() of its own")
+        if mistakes:
+            raise InvalidOption(*(f"{type(self).__name__}: {mistake}" for mistake in mistakes))
+
+    def provision(self, host: Host) -> None:
+        """Do it."""
+        raise NotImplementedError
 
     @property
     def limit(self) -> float | None:
