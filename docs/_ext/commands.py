@@ -54,4 +54,4 @@ def _flag(name: str) -> str:
 
 
 def _metavar(one: Any) -> str:
-    return one.metavar or one.name.upper()
+    return str(one.metavar or one.name.upper())

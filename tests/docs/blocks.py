@@ -14,7 +14,7 @@ PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "d
 PAGES = [page for page in PAGES if not page.startswith("docs/_build/")]
 
 _FILE = re.compile(r"<!-- file: (\S+) -->")
-_SANDBOX = re.compile(r"amibake\.sandbox|amibake sandbox|--sandbox")
+_SANDBOX = re.compile(r"amibake\.sandbox|amibake sandbox|--sandbox|-m sandbox")
 
 
 @dataclass(frozen=True)

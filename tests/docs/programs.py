@@ -64,7 +64,7 @@ def really_python(arguments: list[str], environment: Mapping[str, str]) -> Done:
     return Done(done.returncode, done.stdout, done.stderr)
 
 
-def pytest(arguments: list[str], environment: Mapping[str, str]) -> Done:
+def pytest_of_users(arguments: list[str], environment: Mapping[str, str]) -> Done:
     """Tests of a user's, in a process of their own with no plugin but ours, and without this repository's settings."""
     more = {"PYTHONPATH": f"{ROOT}:.", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PATH": os.environ["PATH"]}
     command = [sys.executable, "-m", "pytest", "-p", "amibake.testing.plugin", "-p", "no:cacheprovider", *arguments]
@@ -108,12 +108,13 @@ def aws(arguments: list[str], _: Mapping[str, str]) -> Done:
     service, command, *rest = arguments
     model = botocore.session.get_session().get_service_model(service)
     calls = {xform_name(name, "-"): name for name in model.operation_names}
-    members = model.operation_model(calls[command]).input_shape.members
+    shape = model.operation_model(calls[command]).input_shape
+    members = shape.members if shape else {}
     options = [word for word in rest if word.startswith("--")]
     assert {option[2:] for option in options} <= {xform_name(name, "-") for name in members}
     assert all(Path(word.removeprefix("file://")).is_file() for word in rest if word.startswith("file://"))
     return Done()
 
 
-RUN: Mapping[str, Program] = {"amibake": amibake, "python": python, "pytest": pytest}
+RUN: Mapping[str, Program] = {"amibake": amibake, "python": python, "pytest": pytest_of_users}
 CHECKED: Mapping[str, Program] = {"aws": aws, "make": make, "npm": npm, "pip": pip, "sudo": sudo}

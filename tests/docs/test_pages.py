@@ -12,9 +12,9 @@ import yaml
 
 import amibake
 from tests.docs.blocks import PAGES, ROOT, Block, blocks, in_sandbox
-from tests.docs.programs import CHECKED, RUN, really_python
+from tests.docs.programs import CHECKED, RUN, pytest_of_users, really_python
 from tests.docs.shell import Bash, bash
-from tests.docs.worlds import world
+from tests.docs.worlds import lay_out, world
 
 WITH_EXAMPLES = [page for page in PAGES if blocks(page)]
 IN_SANDBOX = [page for page in PAGES if any(in_sandbox(block, blocks(page)) for block in blocks(page))]
@@ -49,9 +49,10 @@ def test_the_examples_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pyte
 def test_the_examples_of_a_page_run_in_the_sandbox(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
+    lay_out(page, tmp_path)
     found, printed = blocks(page), ""
     names: dict[str, Any] = {"amibake": amibake}
-    with bash({"python": really_python}) as shell:
+    with bash({"python": really_python, "pytest": pytest_of_users}) as shell:
         for block in found:
             if block.language == "text" and printed:
                 assert block.text.strip() in printed, block.place
@@ -72,6 +73,7 @@ def test_what_runs_in_the_sandbox_only_is_known() -> None:
     left = [block for page in PAGES for block in blocks(page) if in_sandbox(block, blocks(page)) and not block.file]
     assert [(block.page, block.text.splitlines()[0]) for block in left] == [
         ("README.md", "from amibake.sandbox import LocalCloud"),
+        ("docs/how-to/testing.md", "pytest -q -m sandbox"),
         ("docs/tutorial.md", "python try.py"),
     ]
 

@@ -38,17 +38,23 @@ World = Callable[[ExitStack, Bakery], Mapping[str, object]]
 """Adds what only one page needs, and answers with the names that its Python knows beforehand."""
 
 
-@contextmanager
-def world(page: str, directory: Path) -> Iterator[dict[str, object]]:
-    """Everything that a page finds, for as long as the block lasts. Answers with the names that its Python knows."""
+def lay_out(page: str, directory: Path) -> None:
+    """Write the files that a page finds."""
     for name, text in PROJECT.items():
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         (directory / name).write_text(text)
+    if page in WITH_DEPLOY_SCRIPT:
+        (directory / "deploy.py").write_text(next(one.text for one in blocks(DEPLOY_SCRIPT) if one.file))
+
+
+@contextmanager
+def world(page: str, directory: Path) -> Iterator[dict[str, object]]:
+    """Everything that a page finds, for as long as the block lasts. Answers with the names that its Python knows."""
+    lay_out(page, directory)
     known = {"HOME": str(directory), "NPM_TOKEN": "hunter2", "GITHUB_SHA": "0" * 40}
     with ExitStack() as stack:
         stack.enter_context(mock.patch.dict(os.environ, known))
         if page in WITHOUT_ACCOUNT:
-            (directory / "deploy.py").write_text(next(b.text for b in blocks("docs/how-to/deploy-script.md") if b.file))
             yield {}
             return
         here = stack.enter_context(bakery())
@@ -169,11 +175,12 @@ def _names(stack: ExitStack, here: Bakery, names: Mapping[str, Callable[[], str]
     stack.enter_context(mock.patch.object(dial, "dial", dialled))
 
 
-WITHOUT_ACCOUNT = ("docs/how-to/testing.md",)
-"""Whose examples bring their own."""
+DEPLOY_SCRIPT = "docs/how-to/deploy-script.md"
+WITH_DEPLOY_SCRIPT = WITHOUT_ACCOUNT = ("docs/how-to/testing.md",)
+"""Whose examples test the deploy script of that page, and bring an account of their own."""
 WORLDS: Mapping[str, World] = {
     "docs/coming-from-packer.md": _coming_from_packer,
-    "docs/how-to/deploy-script.md": _deploy_script,
+    DEPLOY_SCRIPT: _deploy_script,
     "docs/how-to/encryption.md": _encryption,
     "docs/how-to/private-subnets.md": _private_subnets,
     "docs/how-to/secrets.md": _secrets,
