@@ -40,7 +40,7 @@ def _signature(_: Sphinx, __: str, ___: str, ____: Any, _____: Any, arguments: s
 
 
 def _process(_: Sphinx, what: str, ___: str, ____: Any, _____: Any, lines: list[str]) -> None:
-    first = [""] if what == "property" else []  # of a first line napoleon takes for a type what is before a colon
+    first = ["..", ""] if what == "property" else []  # of a first line napoleon takes for a type what is before a colon
     lines[:] = [*first, *_as_restructured(lines)]
 
 
