@@ -2,19 +2,20 @@
 PYTHON ?= python3
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 BIN := .venv/bin
-SCRIPTS := .ci/run tools/system amibake/seal.sh amibake/timer.sh amibake/ssh/get.sh amibake/ssh/put.sh amibake/sandbox/firstboot/amibake-firstboot \
+SCRIPTS := .ci/run tools/system benchmarks/system amibake/seal.sh amibake/timer.sh amibake/ssh/get.sh amibake/ssh/put.sh amibake/sandbox/firstboot/amibake-firstboot \
 	amibake/sandbox/firstboot/amibake-firstboot.init provisioning/primal provisioning/carnivore \
 	provisioning/mailtube/init.d/appserver.conf
 
 # Each step needs what the one before it made, also where -j or MAKEFLAGS asks for several at a time.
 .NOTPARALLEL:
-.PHONY: help demo docs test check unit sandbox coverage clean
+.PHONY: help demo docs test check unit sandbox coverage bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo     bake primal and carnivore on this machine and serve the example application"
 	@echo "make test     check the code, then run all tests: in process first, then in the sandbox"
 	@echo "make docs     build the documentation: docs/_build/html/index.html"
+	@echo "make bench    measure amibake beside Packer, OpenSSH and rsync; ROWS=\"bake-now upload-small\" for some of it"
 	@echo "make clean    remove what killed sandboxes left, and the virtual environment"
 
 demo: .stamps/system .stamps/venv
@@ -43,6 +44,10 @@ sandbox: .stamps/venv .stamps/system
 coverage:
 	$(SUDO) $(BIN)/coverage combine -q
 	$(SUDO) $(BIN)/coverage report --fail-under=95
+
+bench: .stamps/venv .stamps/system
+	$(SUDO) benchmarks/system
+	$(SUDO) env XDG_CACHE_HOME="$${XDG_CACHE_HOME:-$$HOME/.cache}" $(BIN)/python -m benchmarks $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 .stamps/venv: pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \

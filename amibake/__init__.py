@@ -118,7 +118,10 @@ __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - all of them are strings
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'amibake' has no attribute {name!r}")
-    value: object = getattr(import_module(f"amibake.{_HOMES[name]}"), name)
+    from amibake.loading import undisturbed
+
+    with undisturbed():
+        value: object = getattr(import_module(f"amibake.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +14,7 @@ from amibake.builder import Builder
 from amibake.ec2 import cloud as ec2
 from amibake.ec2.access import admit_ssh, security_groups, temporary_key_pair
 from amibake.ec2.drafts import unless_published
+from amibake.ec2.freeing import set_free
 from amibake.ec2.images import DraftTags, create_image, wait_until_available
 from amibake.ec2.launching import builder_instance
 from amibake.ec2.lookup import Plan, look_up
@@ -100,10 +101,10 @@ def bake(
         builder, tags = plan.builder, _tags(cloud, plan)
         keeper = kept.enter_context(keeping(cloud, builder, wanted=on_error == "keep"))
         timer = Timer(cloud.deadline, ledger, margin=MARGIN + (ec2.GRACE if on_error == "keep" else 0))
-        with ExitStack() as temporary:
+        with ExitStack() as access, ExitStack() as machine:  # what it takes to get in outlives the builder, if need be
             with ledger.step("launch the builder"):
-                launched = _launch(cloud, plan, timer, temporary)
-            keeper.keep(launched, temporary)
+                launched = _launch(cloud, plan, timer, access, machine)
+            keeper.keep(launched, machine)
             if builder.communicator == "ssh":
                 with logged_in(cloud, plan, launched, timer) as host:
                     _provision(host, steps, cleanup, ledger)
@@ -115,16 +116,17 @@ def bake(
                 ledger.warn('not sealed: there is no way to the builder with communicator="none"')
             if builder.skip_create_ami:
                 return None
-            if not builder.is_spot:  # one can't be stopped; it is sealed, which writes everything to its disk
-                with ledger.step("stop the builder"):
-                    machine = launched.machine
-                    machine.wait_until_stopped_by_itself() if builder.disable_stop_instance else machine.stop()
-                    machine.prepare_for_image(builder)
+            # a spot instance can't be stopped; it is sealed, which writes everything to its disk
+            with nullcontext() if builder.is_spot else ledger.step("stop the builder"):
+                seen = launched.machine.be_ready(builder)
             with ledger.step("make the image"), drafts.pending():
-                draft = create_image(cloud, drafts, launched.machine, plan, tags)
+                draft = create_image(cloud, drafts, launched.machine, plan, tags, seen)
+                if set_free(launched.machine, builder, seen):
+                    access.close()
                 images = wait_until_available(cloud, {cloud.region: draft})
             with ledger.step("remove what is temporary"):
-                temporary.close()
+                machine.close()
+                access.close()
         if plan.copies:
             with ledger.step("copy the image"):
                 images |= copy_images(cloud, drafts, images[cloud.region], plan, tags)
@@ -149,9 +151,9 @@ def _provision(host: Host, steps: list[Provisioner], cleanup: list[Provisioner],
         raise
 
 
-def _launch(cloud: ec2.Cloud, plan: Plan, timer: Timer, temporary: ExitStack) -> Launched:
-    """The builder, running, and everything that it takes to get in; all of it goes with `temporary`."""
-    builder, keep = plan.builder, temporary.enter_context
+def _launch(cloud: ec2.Cloud, plan: Plan, timer: Timer, access: ExitStack, instance: ExitStack) -> Launched:
+    """The builder, running, which goes with `instance`, and everything that it takes to get in, with `access`."""
+    builder, keep = plan.builder, access.enter_context
     cloud = cloud.tagged({NAME: "amibake builder", **builder.run_tags, **({APP: builder.app} if builder.app else {})})
     if cloud.resumed:
         check_resumable(cloud, plan)
@@ -163,7 +165,7 @@ def _launch(cloud: ec2.Cloud, plan: Plan, timer: Timer, temporary: ExitStack) ->
     key_name = keep(temporary_key_pair(cloud, builder, key.public)) if key else builder.ssh_keypair_name
     groups = keep(security_groups(cloud, plan.network))
     profile = keep(temporary_profile(cloud, builder))
-    machine = keep(
+    machine = instance.enter_context(
         builder_instance(
             cloud,
             builder,
@@ -176,10 +178,11 @@ def _launch(cloud: ec2.Cloud, plan: Plan, timer: Timer, temporary: ExitStack) ->
         )
     )
     behind = builder.ssh_bastion_host is not None
-    found = machine.wait_for_address(builder.ssh_interface, prefer_private=behind)
+    by_ssh = builder.communicator == "ssh"  # which is tried as soon as there is an address
+    found = machine.wait_for_address(builder.ssh_interface, prefer_private=behind, running=not by_ssh)
     address = builder.ssh_host or found
     admitted: tuple[str, ...] = ()
-    if builder.communicator == "ssh":
+    if by_ssh:
         admitted = admit_ssh(cloud, builder, groups, address, seen_from(cloud, builder, route, address))
     return Launched(machine, address, route, key, admitted, host_key)
 

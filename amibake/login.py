@@ -161,7 +161,7 @@ def logged_in(cloud: Cloud, plan: Plan, launched: Launched, timer: Timer) -> Ite
                         deadline=cloud.deadline,
                         timeout=builder.ssh_timeout,
                         emit=cloud.ledger.emit,
-                        alive=machine.check_alive,
+                        alive=connection.enter_context(machine.watched()),
                         data=data,
                         known_host_key=own.public if own else builder.demanded_host_key,
                         host_key_may_come=not cloud.resumed,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import re
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TICK = 0.25
+
+_SHARE = 0.025
+"""Between two looks, of the time that has passed: so much later than it is there what is awaited is seen."""
+
+_EARLY = 4.0
+"""Seconds between two looks, at most, while it is early."""
+_SLOWEST = 60.0
+"""Seconds between two looks where answers ask for slowness."""
 
 _NUMBER = r"([0-9]+(?:\.[0-9]*)?)"
 _DURATION = re.compile(rf"([-+]?)(?=[0-9])(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?(?:{_NUMBER}ms)?")
@@ -56,6 +65,17 @@ def sleep(seconds: float) -> None:
         clock.sleep(seconds)
 
 
+def block(event: threading.Event, seconds: float) -> float:
+    """Wait for another thread, for so long at most; answers with the seconds that it took. An interrupt is raised."""
+    began = time.monotonic()
+    with interrupts.opened():
+        event.wait(seconds)
+    spent = time.monotonic() - began
+    clock.waited(spent)
+    interrupts.check()
+    return spent
+
+
 def _pause(seconds: float) -> None:
     """Wait between two tries, but no longer for what is given up."""
     until = Deadline(seconds)
@@ -77,11 +97,29 @@ class Deadline:
 
 @dataclass(frozen=True)
 class Pending:
-    """What a probe answers while the thing is not there yet, with what it saw instead. It is asked again no sooner than
-    after `pause` seconds."""
+    """What a probe answers while the thing is not there yet.
+
+    Attributes:
+        seen: What it saw instead.
+        pause: For how many seconds at least it is not to be asked again.
+        age: How many seconds ago that was.
+        slower: By what factor less often than otherwise it is to be asked.
+    """
 
     seen: str
     pause: float = 0.0
+    age: float = 0.0
+    slower: float = 1.0
+
+
+def together(pending: Sequence[Pending]) -> Pending:
+    """Several answers as one, for who waits until there are none."""
+    return Pending(
+        ", ".join(one.seen for one in pending),
+        pause=max(one.pause for one in pending),
+        age=min(one.age for one in pending),
+        slower=max(one.slower for one in pending),
+    )
 
 
 def wait_for(
@@ -91,14 +129,17 @@ def wait_for(
     deadline: Deadline,
     emit: Emit,
     first: float = 0.25,
-    most: float = 5.0,
+    early: float = 0.0,
+    steady: float = 1.5,
+    most: float = 15.0,
     hint: str = "",
 ) -> T:
     """Call `probe` until it answers something other than `Pending`, and return that.
 
-    The first pause is `first` seconds, each later one half as long again, up to `most`; an answer may ask for a longer
-    one. What the probe raises goes through. Whenever what was seen changes, and at least every 15 seconds, a `Waiting`
-    event says so.
+    The first pause is `first` seconds, each later one half as long again, up to `steady`, or to 2.5 % of the time that
+    has passed by then where that is more, and never more than `most`. For `early` seconds, in which it hardly ever
+    comes, the pauses go on growing, up to 4 seconds. An answer may ask for other ones. What the probe raises goes
+    through. Whenever what was seen changes, and at least every 15 seconds, a `Waiting` event says so.
 
     Raises:
         WaitTimeout: the deadline has passed; the message carries what was seen last.
@@ -109,8 +150,11 @@ def wait_for(
     told: tuple[str, float] = ("", -1.0)
 
     def pause(state: RetryCallState) -> float:
-        growing = first * 1.5 ** min(state.attempt_number - 1, 99)  # more is no float at some time
-        return min(max(min(growing, most), _answer(state).pause), max(deadline.remaining(), 0.01))
+        answer, passed = _answer(state), clock.now() - started
+        bound = min(_EARLY, early - passed) if passed < early else min(max(steady, _SHARE * passed), most)
+        usual = min(first * 1.5 ** min(state.attempt_number - 1, 99), bound)  # more is no float at some time
+        rest = min(usual * answer.slower, _SLOWEST) - answer.age
+        return min(max(rest, answer.pause, 0.0), max(deadline.remaining(), 0.01))
 
     def tell(state: RetryCallState) -> None:
         nonlocal told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,56 @@ def test_what_the_probe_answers_is_returned_at_once(clock: FakeClock) -> None:
     assert clock.now() == before
 
 
+def looks(clock: FakeClock, seconds: float, answer: waiting.Pending | None = None, **how: Any) -> list[float]:
+    """When it is looked at what is not there before so many seconds, and then."""
+    asked: list[float] = []
+
+    def probe() -> bool | waiting.Pending:
+        asked.append(clock.now())
+        return (answer or waiting.Pending("no")) if clock.now() < seconds else True
+
+    waiting.wait_for("it", probe, deadline=waiting.Deadline(20_000), emit=lambda _: None, **how)
+    return asked
+
+
+def pauses(asked: list[float]) -> list[float]:
+    return [round(after - before, 2) for before, after in pairwise(asked)]
+
+
+@pytest.mark.parametrize("seconds", [0.3, 2, 7, 19, 61, 300, 2400, 7200])
+def test_what_is_there_is_seen_soon_for_the_time_that_it_took(clock: FakeClock, seconds: float) -> None:
+    """Within a second and a half, or a fortieth of the time, but by no more than 15 seconds."""
+    asked = looks(clock, seconds)
+    assert asked[-1] - seconds <= min(max(1.5, seconds / 40), 15)
+    assert asked[1] == 0.25
+
+
+def test_an_hour_is_waited_for_with_few_looks(clock: FakeClock) -> None:
+    asked = looks(clock, 3600)
+    assert len(asked) < 350
+    assert pauses(asked)[-3:-1] == [15, 15]
+
+
+def test_what_hardly_ever_comes_early_is_not_looked_at_often_before(clock: FakeClock) -> None:
+    assert pauses(looks(clock, 30, early=20, steady=1))[:13] == [
+        0.25, 0.38, 0.56, 0.84, 1.27, 1.9, 2.85, 4, 4, 3.96, 1, 1, 1
+    ]  # fmt: skip
+
+
+def test_an_answer_that_is_old_counts_from_when_it_was_given(clock: FakeClock) -> None:
+    assert pauses(looks(clock, 10, waiting.Pending("no", age=0.5)))[-2:] == [1, 1]
+
+
+def test_an_answer_may_ask_for_fewer_looks_but_not_for_hours(clock: FakeClock) -> None:
+    assert pauses(looks(clock, 50, waiting.Pending("no", slower=4)))[-2:] == [6, 6]
+    assert max(pauses(looks(clock, 5000, waiting.Pending("no", slower=16)))) == 60
+
+
+def test_several_answers_are_as_good_as_the_worst_of_them() -> None:
+    both = waiting.together([waiting.Pending("a", pause=1, age=3), waiting.Pending("b", age=2, slower=2)])
+    assert both == waiting.Pending("a, b", pause=1, age=2, slower=2)
+
+
 def test_pauses_grow_up_to_the_most_and_a_change_is_told(clock: FakeClock) -> None:
     seen = iter(["pending"] * 8 + ["booting"] * 2)
     asked: list[float] = []
@@ -50,9 +101,8 @@ def test_pauses_grow_up_to_the_most_and_a_change_is_told(clock: FakeClock) -> No
         state = next(seen, None)
         return waiting.Pending(state) if state else True
 
-    assert waiting.wait_for("it", probe, deadline=waiting.Deadline(600), emit=told.append, first=1, most=4) is True
-    pauses = [round(after - before, 2) for before, after in pairwise(asked)]
-    assert pauses[:5] == [1, 1.5, 2.25, 3.38, 4]
+    assert waiting.wait_for("it", probe, deadline=waiting.Deadline(600), emit=told.append, first=1, steady=4) is True
+    assert pauses(asked)[:5] == [1, 1.5, 2.25, 3.38, 4]
     assert [event.seen for event in told if isinstance(event, Waiting)] == ["pending", "pending", "booting"]
 
 

@@ -21,7 +21,8 @@ from pydantic.fields import FieldInfo
 import amibake
 from amibake import builder
 from amibake.builder import GROUPS, Builder
-from amibake.builder.base import OneOrMore, Part
+from amibake.builder.base import OneOrMore, Options, Part
+from amibake.builder.descriptions import descriptions
 from tools import provisioners
 
 ROOT = Path(__file__).parent.parent
@@ -227,7 +228,7 @@ def reference() -> str:
     for title, lead, model, prefix in (*groups, *parts):
         names = [name for name in model.__annotations__ if name in model.model_fields]
         text += f"\n## {title}\n\n{lead}\n" + "".join(
-            f"\n### `{prefix}{name}`\n\n{_entry(name, model.model_fields[name])}" for name in names
+            f"\n### `{prefix}{name}`\n\n{_entry(name, model)}" for name in names
         )
     return text + "".join(map(_of_a_provisioner, provisioners.CLASSES))
 
@@ -246,8 +247,8 @@ def _heading(group: type) -> tuple[str, str]:
     return title, lead[:1].upper() + lead[1:]
 
 
-def _entry(name: str, field: FieldInfo) -> str:
-    description = " ".join((field.description or "").split())
+def _entry(name: str, model: type[Options]) -> str:
+    field, description = model.model_fields[name], " ".join(descriptions(model).get(name, "").split())
     bracket = re.search(r" ?\[([^]]*)\]", description)
     if bracket:
         description = description.replace(bracket[0], "", 1)

@@ -34,6 +34,34 @@ _ERROR: dict[str, Any] = {
 }
 
 
+def _closed(**properties: Any) -> dict[str, Any]:
+    """An object with these properties, all of them, and no others."""
+    return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
+
+
+_PLAN = _closed(
+    name={"description": "What the image would be called now.", **_TEXT},
+    region=_TEXT,
+    regions={"description": "Where the image would be in the end.", **_TEXTS},
+    source_ami={"type": "object", "description": "id, name, owner, architecture, creation_date and more."},
+    options={"type": "object", "description": "Those that are not as they are by default, secrets hidden."},
+    provisioners={
+        "type": "array",
+        "items": _closed(
+            does=_TEXT,
+            files={"type": "integer", "description": "How many are sent."},
+            bytes={"type": "integer"},
+            variables={"type": "object", "description": "What a script sees, secrets hidden."},
+        ),
+    },
+    calls={
+        "type": "array",
+        "description": "Those that change something, in order.",
+        "items": _closed(step=_TEXT, call=_TEXT, about=_TEXT, region={"description": "Empty for IAM.", **_TEXT}),
+    },
+)
+
+
 def schema() -> dict[str, Any]:
     """All of it."""
     kinds = [kind for _, kind in inspect.getmembers(events, inspect.isclass) if issubclass(kind, events.Event)]
@@ -70,6 +98,7 @@ def _result() -> dict[str, Any]:
         "instance": {**anything, "description": "Of launch: id, region, public_ip, private_ip."},
         "sweep": {**anything, "description": "Of sweep, as amibake.Sweep in Python."},
         "policy": {**anything, "description": "Of policy."},
+        "plan": {**_PLAN, "description": "Of build with --plan."},
     }
     return _line("result", "The command went well. The last line.", {}, more)
 

@@ -51,7 +51,7 @@ _NOT_FOR_SPOT = ("ena_support", "sriov_support", "disable_stop_instance", "shutd
 _SYNONYMS = {"source_ami_filter": "source_ami", "security_group_id": "security_group_ids"}
 
 
-class Builder(Publication, Ami, SSH, Devices, Spot, Instance, Network, Source, Access):
+class Builder(Publication, Ami, SSH, Devices, Spot, Instance, Network, Source, Access, defer_build=False):
     """Everything that a bake needs to know besides its provisioners.
 
     Raises:

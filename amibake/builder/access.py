@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Unpack
 
 from pydantic import BeforeValidator, Field
 
-from amibake.builder.base import Options, Part
+from amibake.builder.base import Group, Part
 from amibake.builder.values import Policy, Region, Seconds
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class AssumeRole(Part):
         def __init__(self, /, **fields: Unpack[AssumeRoleFields]) -> None: ...
 
 
-class Access(Options):
+class Access(Group, defer_build=False):
     """Access: the region, and by whose credentials."""
 
     region: Region | None = None

@@ -8,13 +8,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from amibake.builder.base import Options, Tags
+from amibake.builder.base import Group, Tags
 from amibake.builder.values import KmsKey, Seconds
 
 MOST_NAME = 128
 
 
-class Ami(Options):
+class Ami(Group):
     """Image: what it is called, what is written on it, what it demands of instances."""
 
     ami_name: str = Field(min_length=3)

@@ -67,15 +67,13 @@ OneOrMore = BeforeValidator(_listed)
 class Options(BaseModel):
     """A group of options: frozen, strict about names, and silent about values (one may be a secret)."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True, validate_default=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
 
     def __init__(self, /, **options: Any) -> None:
         try:
             super().__init__(**options)
         except ValidationError as error:
-            raise InvalidOption(*mistakes(error, type(self).model_fields, options)) from None
+            raise InvalidOption(*mistakes(error, type(self), options)) from None
 
     @field_validator("*", mode="before")
     @classmethod
@@ -90,6 +88,11 @@ class Options(BaseModel):
         if isinstance(value, bool) and {int, float} & {kind, *get_args(kind)}:
             raise ValueError("has to be a number")  # Python and pydantic take True for 1
         return value
+
+
+class Group(Options, defer_build=True):
+    """Options of one subject. Most are given values only together, as `Builder`, so pydantic does not prepare each for
+    that by itself; those that are say so. (To prepare one when it first is, is not safe in several threads.)"""
 
 
 class Part(Options):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Unpack
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from amibake.builder.base import Options, Part
+from amibake.builder.base import Group, Part
 from amibake.builder.values import KmsKey
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _without_keys(devices: tuple[BlockDevice, ...]) -> tuple[BlockDevice, ...]:
     return devices
 
 
-class Devices(Options):
+class Devices(Group):
     """Block devices: the disks of the builder and of the image."""
 
     launch_block_device_mappings: tuple[Annotated[BlockDevice, BeforeValidator(BlockDevice.of)], ...] = ()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
 from pydantic import BeforeValidator, Field
 
-from amibake.builder.base import OneOrMore, Options, Part, Tags
+from amibake.builder.base import Group, OneOrMore, Part, Tags
 from amibake.builder.values import Policy
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _is_no_path(value: Any) -> Any:
     return value
 
 
-class Instance(Options):
+class Instance(Group):
     """Instance: what kind of machine the builder is."""
 
     instance_type: Annotated[tuple[InstanceType, ...], OneOrMore] = Field(("t1.micro",), min_length=1)

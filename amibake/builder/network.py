@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from amibake.builder.base import OneOrMore, Options, Part
+from amibake.builder.base import Group, OneOrMore, Part
 
 if TYPE_CHECKING:
     from amibake.builder.keywords import SubnetFilterFields
@@ -67,7 +67,7 @@ class SubnetFilter(Part):
         return super().of(value)
 
 
-class Network(Options):
+class Network(Group):
     """Network: where the builder runs, and who may reach it."""
 
     vpc_id: str | None = Field(None, pattern=r"^vpc-[0-9a-f]+$")

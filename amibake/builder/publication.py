@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from amibake import waiting
-from amibake.builder.base import OneOrMore, Options, Part
+from amibake.builder.base import Group, OneOrMore, Part
 from amibake.builder.values import Account, KmsKey, Region
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _once(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(values))
 
 
-class Publication(Options):
+class Publication(Group):
     """Publication: where the image goes, who may use it, and how long."""
 
     ami_regions: Annotated[tuple[Region, ...], OneOrMore, AfterValidator(_once)] = ()

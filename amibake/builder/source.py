@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from pydantic import BeforeValidator, Field
 
-from amibake.builder.base import Architecture, OneOrMore, Options, Part
+from amibake.builder.base import Architecture, Group, OneOrMore, Part
 
 if TYPE_CHECKING:
     from amibake.builder.keywords import ImageFilterFields
@@ -97,7 +97,7 @@ def _id_or_filter(value: Any) -> Any:
     return value
 
 
-class Source(Options):
+class Source(Group):
     """Source image: what the builder is launched from."""
 
     source_ami: Annotated[str | ImageFilter, BeforeValidator(_id_or_filter)] = WHEEZY

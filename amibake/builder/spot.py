@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from amibake.builder.base import OneOrMore, Options, Tags
+from amibake.builder.base import Group, OneOrMore, Tags
 from amibake.builder.instance import InstanceType
 
 AUTO = "auto"
@@ -32,7 +32,7 @@ def _price(value: Any) -> Any:
     return f"{price:f}"
 
 
-class Spot(Options):
+class Spot(Group):
     """Spot: a builder on spare capacity."""
 
     spot_price: Annotated[str | None, BeforeValidator(_price)] = None

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from amibake.builder.base import OneOrMore, Options
+from amibake.builder.base import Group, OneOrMore
 from amibake.builder.values import Seconds
 
 USER = r"^[A-Za-z_][A-Za-z0-9_.@-]*\$?$"
@@ -47,7 +47,7 @@ def _is_host_key(value: Any) -> Any:
     )
 
 
-class SSH(Options):
+class SSH(Group):
     """SSH: how the builder is reached."""
 
     communicator: Literal["ssh", "none"] = "ssh"

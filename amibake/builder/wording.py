@@ -9,10 +9,11 @@ from difflib import get_close_matches
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from amibake.builder.descriptions import descriptions
 from amibake.builder.packer import ELSEWHERE
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import BaseModel, ValidationError
     from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
@@ -60,8 +61,9 @@ def character_mistake(value: Any, *, several_lines: bool) -> str | None:
     return None
 
 
-def mistakes(error: ValidationError, known: Mapping[str, FieldInfo], given: Mapping[str, Any]) -> list[str]:
+def mistakes(error: ValidationError, model: type[BaseModel], given: Mapping[str, Any]) -> list[str]:
     """Every mistake, one line each."""
+    known = model.model_fields
     found: dict[tuple[str, str], list[str]] = {}
     details = error.errors(include_url=False, include_input=False)
     misspelt = {_nearest(str(one["loc"][0]), known) for one in details if one["type"] == "extra_forbidden"}
@@ -73,17 +75,17 @@ def mistakes(error: ValidationError, known: Mapping[str, FieldInfo], given: Mapp
         if detail["type"] == "missing" and name in misspelt:
             continue
         where = _where(detail, given.get(name))
-        lines = [f"{name}: {where}{text}" for text in _texts(detail, name, known)]
+        lines = [f"{name}: {where}{text}" for text in _texts(detail, name, model)]
         found.setdefault((name, where), lines)  # a union complains once for each of its branches
     return [line for lines in found.values() for line in lines]
 
 
-def _texts(detail: ErrorDetails, name: str, known: Mapping[str, FieldInfo]) -> Iterator[str]:
+def _texts(detail: ErrorDetails, name: str, model: type[BaseModel]) -> Iterator[str]:
     kind = detail["type"]
     if kind == "extra_forbidden":
-        yield _no_such_option(name, known)
-    elif kind == "string_pattern_mismatch" and name in known:
-        yield f"not the right form: {' '.join((known[name].description or '').split())}"
+        yield _no_such_option(name, model.model_fields)
+    elif kind == "string_pattern_mismatch" and name in model.model_fields:
+        yield f"not the right form: {' '.join(descriptions(model).get(name, '').split())}"
     elif kind == "string_too_short" and detail["ctx"]["min_length"] == 1:
         yield "is empty"
     elif kind in _WORDS:

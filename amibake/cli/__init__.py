@@ -5,6 +5,7 @@ Nothing heavy is imported before it is used: `amibake --help` loads neither boto
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -26,7 +27,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         app(args=None if arguments is None else list(arguments), prog_name="amibake")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except OSError as error:
+        return _unwritten(error)
     return 0
+
+
+def _unwritten(error: OSError) -> int:
+    """Tell that what was to be printed, the help say, could not be; answers with the exit status. A reader that has
+    seen enough is no error. What is still to be written is given up."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.close(nothing)
+    if error.errno == errno.EPIPE:
+        return 0
+    print(f"error: standard output can't be written to: {error.strerror}", file=sys.stderr)
+    return 1
 
 
 def _see_to_the_streams() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from typer.core import TyperGroup
 from amibake._version import __version__
 from amibake.cli import images, policies, sweeping
 from amibake.cli.building import Stages
+from amibake.cli.unreadable import readable
 
 _ORDER = ("build", "images", "launch", "sweep", "policy", "sandbox")
 
@@ -21,6 +23,12 @@ class Commands(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """Their names."""
         return sorted(super().list_commands(ctx), key=_ORDER.index)
+
+    def main(self, args: Any = None, *given: Any, **more: Any) -> Any:
+        """Run what the command line says, and end the program with its exit status."""
+        arguments = sys.argv[1:] if args is None else list(args)
+        main = partial(super().main, arguments, *given, **{**more, "standalone_mode": False})
+        sys.exit(readable(main, arguments))
 
 
 app = typer.Typer(

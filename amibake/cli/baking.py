@@ -14,6 +14,7 @@ from amibake.cli.config import configured
 from amibake.cli.jsonlines import plain
 from amibake.cli.manifest import add_to_manifest, check_manifest
 from amibake.cli.options import Option, options_of
+from amibake.cli.planning import plan as planned
 from amibake.cli.report import Note, Outcome, Reporter
 from amibake.cli.sources import settled
 from amibake.errors import InvalidOption
@@ -38,11 +39,13 @@ class Wish:
         sandbox: Whether to bake on this machine.
         environment: Whose options in the configuration file count.
         manifest: The file to which the image is added.
+        plan: Whether only to tell what the bake would be.
     """
 
     sandbox: bool = False
     environment: str | None = None
     manifest: str | None = None
+    plan: bool = False
 
 
 def bake(stage: str, given: Mapping[str, Any], wish: Wish, report: Reporter) -> Outcome:
@@ -54,7 +57,10 @@ def bake(stage: str, given: Mapping[str, Any], wish: Wish, report: Reporter) -> 
     options = values(stage, given, wish.environment)
     if wish.manifest is not None:
         check_manifest(Path(wish.manifest))
-    image = _bake(RECIPES[stage], options, report, sandbox=wish.sandbox)
+    with _place(report, options, stage, wanted=wish.sandbox) as (session, options):
+        if wish.plan:
+            return planned(stage, options, session, report)
+        image = RECIPES[stage](**options, session=session, on_event=report.event)
     if image is None:
         return Outcome({"image": None}, ["no image was made: --skip-create-ami"])
     if wish.manifest is not None:
@@ -94,26 +100,27 @@ def values(stage: str, given: Mapping[str, Any], environment: str | None = None)
     return read
 
 
-def _bake(
-    recipe: Callable[..., Image | None], options: dict[str, Any], report: Reporter, *, sandbox: bool
-) -> Image | None:
-    with _place(report, options.get("region"), wanted=sandbox) as (session, defaults):
-        keywords = inspect.signature(recipe).parameters
-        options = {**{name: value for name, value in defaults.items() if name in keywords}, **options}
-        app = options.get("app", keywords["app"].default)
-        return recipe(**settled(options, app, session), session=session, on_event=report.event)
-
-
 @contextmanager
-def _place(report: Reporter, region: str | None, *, wanted: bool) -> Iterator[tuple[Session | None, dict[str, Any]]]:
-    """The session to bake with, and what is said for the options there: the account's, or a local cloud's."""
+def _place(
+    report: Reporter, options: dict[str, Any], stage: str, *, wanted: bool
+) -> Iterator[tuple[Session | None, dict[str, Any]]]:
+    """The session to bake with, and the options as they are meant there: in the account, or in a local cloud."""
     if not wanted:
-        yield None, {}
+        yield None, settled(options, _app(stage, options), None)
         return
     from amibake.sandbox import LocalCloud
 
-    with LocalCloud(region or "us-east-1", progress=lambda text: report.event(Note(text))) as cloud:
-        report.event(
-            Note(f"sandbox {cloud.id}: everything happens on this machine; node comes from {cloud.node_mirror}")
-        )
-        yield cloud.session, {"node_mirror": cloud.node_mirror}
+    with LocalCloud(options.get("region") or "us-east-1", progress=lambda text: report.event(Note(text))) as cloud:
+        mirrored = {"node_mirror": cloud.node_mirror} if "node_mirror" in _keywords(stage) else {}
+        options = {**mirrored, **options}
+        node = f"; node comes from {options['node_mirror']}" if "node_mirror" in options else ""
+        report.event(Note(f"sandbox {cloud.id}: everything happens on this machine{node}"))
+        yield cloud.session, settled(options, _app(stage, options), cloud.session)
+
+
+def _app(stage: str, options: Mapping[str, Any]) -> object:
+    return options.get("app", _keywords(stage)["app"].default)
+
+
+def _keywords(stage: str) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(RECIPES[stage]).parameters

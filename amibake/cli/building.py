@@ -24,6 +24,13 @@ _MORE = [
         "named. The image is gone in the end.",
         panel=_PANEL,
     ),
+    switch(
+        "plan",
+        "--plan",
+        help="Tell what the bake would be: the options as they come out, what is sent up and run, and the calls that "
+        "change something in the account, in order. It looks things up, and launches nothing.",
+        panel=_PANEL,
+    ),
     parameter(
         "environment",
         str | None,
@@ -61,8 +68,10 @@ class Stages(TyperGroup):
 def _command(stage: str) -> Any:
     from amibake.cli.baking import OPTIONS, Wish, bake
 
-    def run(report: Reporter, *, sandbox: bool, environment: str | None, manifest: str | None, **given: Any) -> Outcome:
-        return bake(stage, given, Wish(sandbox, environment, manifest), report)
+    def run(
+        report: Reporter, *, sandbox: bool, plan: bool, environment: str | None, manifest: str | None, **given: Any
+    ) -> Outcome:
+        return bake(stage, given, Wish(sandbox, environment, manifest, plan), report)
 
     help_text = (
         f"{STAGES[stage]}\n\nEvery option is a keyword of amibake.build_{stage} in Python, and can stand in a "

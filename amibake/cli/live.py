@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from amibake import waiting
-from amibake.cli.report import Failure, Outcome, write
+from amibake.cli.report import Failure, Outcome, results
 from amibake.cli.timeline import duration, timeline
 from amibake.cli.wording import printable
 from amibake.events import (
@@ -111,7 +111,7 @@ class View:
             if sys.stdout.isatty():
                 self._print(Text(line, "bold"))
             else:
-                write(sys.stdout, line)
+                results([line])
 
     def failed(self, failure: Failure) -> None:
         """What went wrong."""

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from amibake.builder import GROUPS
 from amibake.builder.base import Part
+from amibake.builder.descriptions import descriptions
 from amibake.cli import wording
 from amibake.cli.kinds import VARIABLES, Kind, kind_of, part_of
 from amibake.cli.sources import SOURCE
@@ -127,7 +128,7 @@ def _of_the_builder() -> Iterator[Option]:
                 yield Option(
                     name,
                     _KINDS.get(name) or kind_of(field.annotation),
-                    _with_default(field.description or "", _default(field)) + _fields(field.annotation),
+                    _with_default(descriptions(group).get(name, ""), _default(field)) + _fields(field.annotation),
                     panel,
                     secret=not field.repr and field.annotation == str | None and name.endswith(_SECRETS),
                 )

@@ -12,6 +12,7 @@ from typing import Any, Protocol, Self, TextIO
 
 from amibake import waiting
 from amibake.cli.wording import printable
+from amibake.errors import AmibakeError
 from amibake.events import Event, Output
 
 
@@ -88,8 +89,7 @@ class Plain:
 
     def done(self, outcome: Outcome) -> None:
         """What came of it."""
-        for line in outcome.text:
-            write(sys.stdout, line)
+        results(outcome.text)
 
     def failed(self, failure: Failure) -> None:
         """What went wrong, on standard error."""
@@ -113,16 +113,18 @@ class Quiet(Plain):
 
     def done(self, outcome: Outcome) -> None:
         """The id alone."""
-        for line in outcome.brief:
-            write(sys.stdout, line)
+        results(outcome.brief)
 
 
 class Lines(Plain):
     """A JSON object a line on standard output, the last of which is the result or the error; on standard error the same
     for people."""
 
+    def __init__(self) -> None:
+        self._unwritten: OSError | None = None
+
     def event(self, event: Event) -> None:
-        """To both."""
+        """To both. A line that can't be written is no reason to end what is under way, but the last one tells."""
         super().event(event)
         from amibake.cli.jsonlines import of_event
 
@@ -133,6 +135,7 @@ class Lines(Plain):
         for line in outcome.text:
             write(sys.stderr, line)
         self._say({"event": "result", **outcome.data})
+        _raise(self._unwritten)
 
     def failed(self, failure: Failure) -> None:
         """The last line."""
@@ -142,7 +145,7 @@ class Lines(Plain):
     def _say(self, data: Mapping[str, Any]) -> None:
         name, *rest = data.items()
         line = dict([name, ("time", round(waiting.clock.epoch(), 3)), *rest])
-        write(sys.stdout, json.dumps(line))
+        self._unwritten = write(sys.stdout, json.dumps(line)) or self._unwritten
 
 
 def stamped(event: Event) -> str:
@@ -151,8 +154,31 @@ def stamped(event: Event) -> str:
     return f"{now} {'  | ' if isinstance(event, Output) else ''}{printable(str(event))}"
 
 
-def write(stream: TextIO, line: str) -> None:
-    """One line, at once. What nobody reads any more is no reason to fail."""
+def results(lines: Sequence[str]) -> None:
+    """Write what came of a command to standard output.
+
+    Raises:
+        AmibakeError: it can't be written there.
+    """
+    for line in lines:
+        _raise(write(sys.stdout, line))
+
+
+def _raise(error: OSError | None) -> None:
+    if error is not None:
+        raise AmibakeError(
+            f"standard output can't be written to: {error.strerror}",
+            hint="what the command was to do is done: only its result is not told",
+        ) from error
+
+
+def write(stream: TextIO, line: str) -> OSError | None:
+    """One line, at once; answers with why it could not be written. What nobody reads any more is no reason to fail."""
     text = line.encode(stream.encoding or "utf-8", "backslashreplace").decode(stream.encoding or "utf-8")
-    with suppress(OSError):
+    try:
         print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        return None
+    except OSError as error:
+        return error
+    return None

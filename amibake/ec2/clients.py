@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from amibake._version import __version__
 from amibake.builder.access import Access
+from amibake.ec2.models import share
 from amibake.ec2.refusals import Translating
 from amibake.ec2.transient import Retries
 from amibake.errors import InvalidOption
 from amibake.events import Emit
+from amibake.loading import undisturbed
 from amibake.waiting import Deadline
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class Clients:
     def service(self, name: str, region: str) -> Any:
         """Another service, "iam" say."""
         if (name, region) not in self._made:
-            with _MAKING:
+            with _MAKING, undisturbed():
                 plain = self.session.client(name, region_name=region, config=self.config)
             decode = partial(self._decoded, region)
             self._made[name, region] = Translating(plain, service=name, decode=decode, retries=self.retries)
@@ -82,9 +84,10 @@ def clients(
     Raises:
         InvalidOption: options that say whose credentials together with a session, or a profile that does not exist.
     """
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError
+    with undisturbed():
+        import boto3
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
 
     own = [name for name in OWN if getattr(access, name) is not None]
     if session is not None and own:
@@ -96,12 +99,14 @@ def clients(
         user_agent_extra=f"amibake/{__version__}",
     )
     try:
-        session = session or boto3.Session(
-            profile_name=access.profile,
-            aws_access_key_id=access.access_key,
-            aws_secret_access_key=access.secret_key,
-            aws_session_token=access.token,
-        )
+        if session is None:
+            session = boto3.Session(
+                profile_name=access.profile,
+                aws_access_key_id=access.access_key,
+                aws_secret_access_key=access.secret_key,
+                aws_session_token=access.token,
+            )
+            share(session._session)  # noqa: SLF001 - boto3 has no other way to it
         region = access.region or session.region_name or "us-east-1"
         if access.assume_role is not None:
             session = _in_role(session, access, build, region, config)
@@ -139,6 +144,7 @@ def _in_role(session: Session, access: Access, build: str, region: str, config: 
         extra_args={name: value for name, value in wanted.items() if value},
     )
     inner = botocore.session.Session(profile=access.profile)
+    share(inner)
     # botocore has no other way in
     inner._credentials = DeferredRefreshableCredentials(  # type: ignore[attr-defined]  # noqa: SLF001
         method="assume-role", refresh_using=fetcher.fetch_credentials

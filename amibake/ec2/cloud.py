@@ -45,10 +45,12 @@ class Cloud:
         build: The bake's id.
         deadline: When the bake must be over.
         ledger: Where it writes down what it does.
+        given: The session that the user has given; None for one of our own.
         resumed: Whether what this bake would make may be there already, from the one that it goes on with.
         made: When, on our clock, it has made each thing, by its id or name.
         stuck: The kinds of things of which one could not be removed.
         protected: The images that it has protected against being deregistered.
+        unwatched: The instances whose end nobody needs to wait for, since nothing temporary hangs on them.
         tags: For everything temporary: the user's `run_tags`, whose it is, and from when on it counts as dead.
     """
 
@@ -59,10 +61,12 @@ class Cloud:
     deadline: Deadline
     ledger: Ledger
     tags: Mapping[str, str]
+    given: Session | None = field(default=None, repr=False)
     resumed: bool = False
     made: dict[str, float] = field(default_factory=dict)
     stuck: set[str] = field(default_factory=set)
     protected: set[str] = field(default_factory=set)
+    unwatched: set[str] = field(default_factory=set)
 
     def is_fresh(self, name: str) -> bool:
         """Whether this bake has made it so short a time ago that EC2 may not know it yet."""
@@ -120,6 +124,7 @@ def connect(
         deadline=deadline,
         ledger=ledger,
         tags={NAME: "amibake", **(tags or {}), **marks},
+        given=session,
         resumed=resumed,
     )
 

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from amibake.ec2.cloud import CONSISTENCY, Cloud, tag_dict, tag_list
 from amibake.ec2.drafts import Drafts, describe, snapshot_ids
-from amibake.ec2.instance import UNKNOWN, Machine
+from amibake.ec2.instance import STEADY, UNKNOWN, Machine
 from amibake.ec2.refusals import of_an_option
 from amibake.ec2.request import device_name, image_mappings
 from amibake.ec2.resource import eventually
+from amibake.ec2.watch import IMAGES, Sight, watching
 from amibake.errors import AmibakeError, ImageFailed
 from amibake.image import BUILD, DRAFT, ORIGIN, PUBLISHED, SOURCE_AMI, STATE, Image
-from amibake.waiting import Deadline, Pending, wait_for
+from amibake.waiting import Deadline, Pending, together, wait_for
 
 if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import ImageTypeDef
+    from mypy_boto3_ec2.type_defs import ImageTypeDef, InstanceTypeDef
 
     from amibake.ec2.lookup import Plan
 
+
+_TAKES = 20.0
+"""Seconds before which an image is hardly ever available."""
 
 _OPTIONS = {
     "InvalidAMIName.Duplicate": "ami_name",
@@ -52,9 +57,12 @@ class DraftTags:
         return [{"ResourceType": kind, "Tags": tag_list({**each, **marks})} for kind, each in tags.items()]
 
 
-def create_image(cloud: Cloud, drafts: Drafts, machine: Machine, plan: Plan, tags: DraftTags) -> str:
+def create_image(
+    cloud: Cloud, drafts: Drafts, machine: Machine, plan: Plan, tags: DraftTags, seen: InstanceTypeDef | None = None
+) -> str:
     """CreateImage from the builder, which is stopped or, if it is a spot instance, sealed and synced; answers with the
-    image's id at once, while it is pending. It carries its tags from the beginning."""
+    image's id at once, while it is pending. It carries its tags from the beginning. `seen` is what EC2 has said of the
+    builder last, where that is known."""
     builder = plan.builder
     mappings = image_mappings(builder, plan.source)
 
@@ -75,7 +83,7 @@ def create_image(cloud: Cloud, drafts: Drafts, machine: Machine, plan: Plan, tag
         except AmibakeError as error:
             raise of_an_option(error, _OPTIONS) from error
 
-    attached = {one.get("DeviceName") for one in (machine.describe() or {}).get("BlockDeviceMappings", ())}
+    attached = {one.get("DeviceName") for one in (seen or machine.describe() or {}).get("BlockDeviceMappings", ())}
     left_out = {device_name(one, plan.source) for one in builder.ami_block_device_mappings if one.no_device}
     return drafts.make(cloud, create, snapshots=len(attached - left_out))
 
@@ -89,38 +97,51 @@ def wait_until_available(cloud: Cloud, images: Mapping[str, str]) -> dict[str, I
     """
     unknown: dict[str, Deadline] = {}
     done: dict[str, ImageTypeDef] = {}
+    with ExitStack() as sights:
+        seen: dict[str, Sight[ImageTypeDef]] = {}
+        for region, image_id in images.items():
+            there = cloud.elsewhere(region)
+            alone = partial(describe, there.ec2, image_id)
+            seen[region] = sights.enter_context(watching(there, IMAGES, image_id, alone))
 
-    def probe() -> dict[str, ImageTypeDef] | Pending:
-        states = []
-        for region in [region for region in images if region not in done]:
-            found = _state(cloud.elsewhere(region), images[region], unknown)
-            if isinstance(found, Pending):
-                states.append(f"{region}: {found.seen}" if len(images) > 1 else found.seen)
-            else:
-                done[region] = found
-        return Pending(", ".join(states)) if states else {region: done[region] for region in images}
+        def probe() -> dict[str, ImageTypeDef] | Pending:
+            pending = list[Pending]()
+            for region in [region for region in images if region not in done]:
+                found = _state(seen[region].look(), images[region], region, unknown)
+                if isinstance(found, str):
+                    pending.append(seen[region].pending(f"{region}: {found}" if len(images) > 1 else found))
+                else:
+                    done[region] = found
+            return together(pending) if pending else {region: done[region] for region in images}
 
-    what = " and ".join(f"image {image_id}" for image_id in images.values())
-    return wait_for(f"{what} to be available", probe, deadline=cloud.deadline, emit=cloud.ledger.emit)
+        what = " and ".join(f"image {image_id}" for image_id in images.values())
+        return wait_for(
+            f"{what} to be available",
+            probe,
+            deadline=cloud.deadline,
+            emit=cloud.ledger.emit,
+            early=_TAKES,
+            steady=STEADY,
+        )
 
 
-def _state(cloud: Cloud, image_id: str, unknown: dict[str, Deadline]) -> ImageTypeDef | Pending:
-    """`unknown` has until when each image that EC2 does not know is believed in, and each that lists no snapshot."""
-    image = describe(cloud.ec2, image_id)
+def _state(image: ImageTypeDef | None, image_id: str, region: str, unknown: dict[str, Deadline]) -> ImageTypeDef | str:
+    """The image once it is available, or what it is instead. `unknown` has until when each image that EC2 does not know
+    is believed in, and each that lists no snapshot."""
     if image is None:
         if unknown.setdefault(image_id, Deadline(CONSISTENCY)).remaining() <= 0:
             raise ImageFailed(f"image {image_id} has vanished while it was being made")
-        return Pending("unknown")
+        return "unknown"
     unknown.pop(image_id, None)
     state = image["State"]
     if state in ("failed", "error", "invalid", "deregistered"):
         reason = image.get("StateReason", {}).get("Message", "no reason given")
-        raise ImageFailed(f"image {image_id} in {cloud.region} is {state}: {reason}")
+        raise ImageFailed(f"image {image_id} in {region} is {state}: {reason}")
     if state != "available":
-        return Pending(state)
+        return state
     # its snapshots are to be marked as published, too
     if not snapshot_ids(image) and unknown.setdefault(f"{image_id} -", Deadline(CONSISTENCY)).remaining() > 0:
-        return Pending("available, but lists no snapshot yet")
+        return "available, but lists no snapshot yet"
     return image
 
 

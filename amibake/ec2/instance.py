@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from amibake.builder import Builder
 from amibake.ec2.cloud import CONSISTENCY, RELEASE, Cloud, missing
 from amibake.ec2.refused import refusal
 from amibake.ec2.request import Request
 from amibake.ec2.resource import eventually, remove, resource, unless_gone
+from amibake.ec2.watch import INSTANCES, watching
 from amibake.errors import AmibakeError, NoCapacity, NotAuthorized, WaitTimeout
 from amibake.waiting import Deadline, Pending, wait_for
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
+
+T = TypeVar("T")
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 """Colours and cursors, which a console is full of."""
@@ -28,6 +31,12 @@ Interface = Literal["public_ip", "private_ip", "public_dns", "private_dns", "ipv
 
 UNKNOWN = "InvalidInstanceID.NotFound"
 """EC2's word for an instance that it does not know, or not yet."""
+
+STEADY = 1.0
+"""Seconds between two looks at what a bake waits for, once it may be there any moment."""
+
+_STOPS = 8.0
+"""Seconds before which an instance has hardly ever stopped."""
 
 _INTERRUPTION = "Server.SpotInstance"
 _NO_ROOM = "Server.InsufficientInstanceCapacity"
@@ -41,6 +50,13 @@ _HINTS = {
     _LAUNCH_FAILED: "Where its volumes are encrypted, it may be that their KMS key can't be used: see kms_key_id.",
     _SWITCHED_OFF: _BY_ITSELF,
 }
+
+
+@dataclass(frozen=True)
+class _Not:
+    """It is not yet what it is to be."""
+
+    seen: str
 
 
 @dataclass(frozen=True)
@@ -61,74 +77,115 @@ class Machine:
             raise
         return reservations[0]["Instances"][0] if reservations else None
 
+    @contextmanager
+    def watched(self) -> Iterator[Callable[[], None]]:
+        """For `check_alive` again and again: while the block lasts it costs no call where others ask as well."""
+        with watching(self.cloud, INSTANCES, self.id, self.describe) as sight:
+            yield lambda: self._check_alive(sight.look())
+
     def check_alive(self) -> None:
         """Raises AmibakeError, with EC2's reason, once the instance is going down or gone: NoCapacity where EC2 has
         taken back a spot instance."""
-        found = self.describe()
+        self._check_alive(self.describe())
+
+    def _check_alive(self, found: InstanceTypeDef | None) -> None:
         if found and found["State"]["Name"] not in ("pending", "running"):
             raise self._gone(found)
 
-    def wait_for_address(self, which: Interface | None, *, prefer_private: bool = False) -> str:
-        """The address to reach it at, once it is running. With None the public one where it has one, else the private
-        one; `prefer_private` is for those who are in its network already, and then the private one."""
+    def wait_for_address(self, which: Interface | None, *, prefer_private: bool = False, running: bool = True) -> str:
+        """The address to reach it at, once it is `running`, or else as soon as EC2 has given it one. With None the
+        public one where it has one, else the private one; `prefer_private` is for those who are in its network already,
+        and then the private one."""
+        wanted = which or ("private_ip" if prefer_private else None)
 
-        def probe() -> str | Pending:
-            found = self.describe()
+        def judge(found: InstanceTypeDef | None) -> str | _Not:
             if found is None:
-                return Pending("unknown")
+                return _Not("unknown")
             state = found["State"]["Name"]
-            if state != "running":
-                if state != "pending":
-                    raise self._gone(found)
-                return Pending(state)
-            wanted = which or ("private_ip" if prefer_private else None)
-            return self._addresses(found)[wanted] or Pending("running, without an address")
+            if state not in ("pending", "running"):
+                raise self._gone(found)
+            if state == "running":
+                return self._addresses(found)[wanted] or _Not("running, without an address")
+            # it may get a public one still
+            early = "" if running else self._addresses(found)[wanted or "public_ip"]
+            return early or _Not(state)
 
-        return wait_for(
-            f"instance {self.id} to run",
-            probe,
+        return self._wait(
+            f"instance {self.id} to run" if running else f"an address of instance {self.id}",
+            judge,
             deadline=Deadline(600, within=self.cloud.deadline),
-            emit=self.cloud.ledger.emit,
             hint="Without an address of the wanted kind: see associate_public_ip_address and ssh_interface.",
         )
 
-    def wait_until(self, wanted: str, *, deadline: Deadline, on_the_way: tuple[str, ...]) -> None:
-        """Wait for a state; raises AmibakeError when it turns into one that does not lead there."""
+    def wait_until(self, wanted: str, *, deadline: Deadline, on_the_way: tuple[str, ...]) -> InstanceTypeDef | None:
+        """Wait for a state; answers with what EC2 says of it then. Raises AmibakeError when it turns into a state that
+        does not lead there."""
 
         unknown = list[Deadline]()
 
-        def probe() -> Pending | None:
-            found = self.describe()
+        def judge(found: InstanceTypeDef | None) -> tuple[InstanceTypeDef | None] | _Not:
             if found is None and wanted != "terminated":  # there it is, though, as everybody else at EC2 knows
                 unknown.extend([Deadline(CONSISTENCY)] * (not unknown))
                 if unknown[0].remaining() > 0:
-                    return Pending("unknown")
+                    return _Not("unknown")
             unknown.clear()
             state = found["State"]["Name"] if found else "terminated"
             if state == wanted:
-                return None
+                return (found,)
             if state in on_the_way:
-                return Pending(state)
+                return _Not(state)
             raise self._gone(found, f" where it should become {wanted}")
 
-        wait_for(f"instance {self.id} to be {wanted}", probe, deadline=deadline, emit=self.cloud.ledger.emit)
+        early = _STOPS if wanted == "stopped" else 0.0
+        (found,) = self._wait(f"instance {self.id} to be {wanted}", judge, deadline=deadline, early=early)
+        return found
 
-    def stop(self) -> None:
-        """Shut it down and wait until it is off."""
+    def _wait(
+        self,
+        what: str,
+        judge: Callable[[InstanceTypeDef | None], T | _Not],
+        *,
+        deadline: Deadline,
+        early: float = 0.0,
+        hint: str = "",
+    ) -> T:
+        """Look at it until `judge` has something else to say than what it is `_Not`."""
+        with watching(self.cloud, INSTANCES, self.id, self.describe) as sight:
+
+            def probe() -> T | Pending:
+                answer = judge(sight.look())
+                return sight.pending(answer.seen) if isinstance(answer, _Not) else answer
+
+            emit = self.cloud.ledger.emit
+            return wait_for(what, probe, deadline=deadline, emit=emit, early=early, steady=STEADY, hint=hint)
+
+    def stop(self) -> InstanceTypeDef | None:
+        """Shut it down and wait until it is off; answers with what EC2 says of it then."""
         stop = partial(self.cloud.ec2.stop_instances, InstanceIds=[self.id])
+        deadline = Deadline(600, within=self.cloud.deadline)
         try:
             eventually(self.cloud, stop, UNKNOWN)
         except AmibakeError as error:
-            if error.code == "IncorrectInstanceState":
-                self.check_alive()  # which knows better why
-            raise
-        deadline = Deadline(600, within=self.cloud.deadline)
-        self.wait_until("stopped", deadline=deadline, on_the_way=("running", "stopping"))
+            if error.code != "IncorrectInstanceState":
+                raise
+            self.check_alive()  # which knows better why
+            self.wait_until("running", deadline=deadline, on_the_way=("pending",))  # a quick one lets us in before
+            eventually(self.cloud, stop, UNKNOWN)
+        return self.wait_until("stopped", deadline=deadline, on_the_way=("running", "stopping"))
 
-    def wait_until_stopped_by_itself(self) -> None:
+    def wait_until_stopped_by_itself(self) -> InstanceTypeDef | None:
         """Wait until it has switched itself off, for as long as the bake may take."""
         on_the_way = ("pending", "running", "stopping")
-        self.wait_until("stopped", deadline=self.cloud.deadline, on_the_way=on_the_way)
+        return self.wait_until("stopped", deadline=self.cloud.deadline, on_the_way=on_the_way)
+
+    def be_ready(self, builder: Builder) -> InstanceTypeDef | None:
+        """Stop it, or wait until it has done so by itself, and make it ready to be imaged; answers with what EC2 says
+        of it then. A spot instance can't be stopped: it is sealed, and has only to run in EC2's eyes."""
+        if self.is_spot:
+            return self.wait_until("running", deadline=self.cloud.deadline, on_the_way=("pending",))
+        found = self.wait_until_stopped_by_itself() if builder.disable_stop_instance else self.stop()
+        self.prepare_for_image(builder)
+        return found
 
     def prepare_for_image(self, builder: Builder) -> None:
         """Give the stopped builder the attributes that its image gets from it: a shutdown stops instances of the image,
@@ -138,7 +195,8 @@ class Machine:
             eventually(self.cloud, modify, UNKNOWN)
 
     def terminate(self, *, instead: Callable[[], object] | None = None) -> None:
-        """End it and wait until it is gone; `instead` is what else ends it, where we may not."""
+        """End it and wait until it is gone, unless it is to go `unwatched`: once EC2 has said that it goes down nothing
+        stops that. `instead` is what else ends it, where we may not."""
         terminate = partial(self.cloud.ec2.terminate_instances, InstanceIds=[self.id])
         try:
             unless_gone(self.cloud, self.id, terminate)
@@ -146,6 +204,8 @@ class Machine:
             if instead is None:
                 raise
             instead()
+        if self.id in self.cloud.unwatched:
+            return
         anything = ("pending", "running", "stopping", "stopped", "shutting-down")
         try:
             self.wait_until("terminated", deadline=Deadline(RELEASE), on_the_way=anything)

@@ -36,7 +36,8 @@ def builder_instance(
     profile: str | None,
     user_data: str | None = None,
 ) -> Iterator[Machine]:
-    """The builder: launched, and terminated in the end, its volumes with it but those that the user wants to keep.
+    """The builder: launched, and terminated in the end, its volumes with it but those that the user wants to keep. One
+    that was set free (see `freeing`) may be shutting down still when the block has ended.
 
     Args:
         source: What to launch it from.
@@ -75,10 +76,11 @@ def builder_instance(
 def _end(
     cloud: Cloud, keeping: Collection[str], instance_id: str, *, instead: Callable[[], object] | None = None
 ) -> None:
-    """Terminate the builder, then remove what volumes of it are left but those on the devices to be kept."""
+    """Terminate the builder, then remove what volumes of it are left but those on the devices to be kept. One that goes
+    unwatched takes all of them along."""
     with held():
         kept = volumes_on(Machine(cloud, instance_id), keeping) if keeping else {}
-        if end(cloud, instance_id, instead=instead):
+        if end(cloud, instance_id, instead=instead) and instance_id not in cloud.unwatched:
             remove_volumes(cloud, kept)
 
 

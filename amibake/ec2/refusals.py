@@ -65,6 +65,11 @@ class Translating:
         self._decode = decode
         self._retries = retries
 
+    @property
+    def endpoint(self) -> str:
+        """Where it calls."""
+        return str(self._client.meta.endpoint_url)
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._client, name)
         call = "".join(word.capitalize() for word in name.split("_"))

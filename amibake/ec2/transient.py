@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -94,6 +95,18 @@ def _has_failed(error: ClientError) -> bool:
     return code in FAILED or (status in _FAULTS and code not in NO_CAPACITY)
 
 
+class _Here(threading.local):
+    throttled = 0
+
+
+_here = _Here()
+
+
+def throttled() -> int:
+    """How many calls of this thread have been throttled."""
+    return _here.throttled
+
+
 @dataclass(frozen=True)
 class Retries:
     """How calls are made again.
@@ -122,6 +135,7 @@ class Retries:
             nonlocal lost, tries
             assert isinstance(error, AmibakeError)  # noqa: S101 - nothing else is repeated
             lost, tries = lost or error.lost, number + 1
+            _here.throttled += error.code in THROTTLED
             self.emit(Waiting(f"{name} to be answered", error.message, waiting.clock.now() - started))
 
         try:

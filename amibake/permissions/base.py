@@ -72,6 +72,14 @@ GRANTS: tuple[Grant, ...] = (
     ),
     Grant(
         BASE,
+        "SetFree",
+        "The stopped builder leaves the bake's group for the default one of its VPC, which is yours: so the group can "
+        "go while the image is made. Without this the bake waits until the builder is terminated.",
+        ec2("ModifyInstanceAttribute"),
+        ("security-group",),
+    ),
+    Grant(
+        BASE,
         "RemoveDrafts",
         "The image of a bake that failed goes, with its snapshots; a published one can't.",
         ec2("DeleteSnapshot", "DeregisterImage"),

@@ -23,6 +23,7 @@ from amibake.errors import SandboxUnavailable
 from amibake.sandbox import trust
 from amibake.sandbox.cache import hold, locked, remove_unheld
 from amibake.sandbox.commands import CommandFailed, run
+from amibake.sandbox.trees import remove_tree
 
 Kind = Literal["systemd", "sysvinit"]
 
@@ -46,6 +47,12 @@ _MASKED = (
     "e2scrub_all.timer",
     "fstrim.timer",
     "getty.target",
+    # what each boot waits for, one after the other, though a container has no devices and its users are made already
+    "systemd-remount-fs.service",
+    "systemd-sysusers.service",
+    "systemd-tmpfiles-setup-dev.service",
+    "systemd-update-utmp-runlevel.service",
+    "systemd-update-utmp.service",
 )
 _APT_SETTINGS = r"Acquire::(https?::Proxy\b|Check-|AllowInsecure).*"
 
@@ -96,7 +103,7 @@ def ensure_base(kind: Kind, cache: Path, *, progress: Callable[[str], None] = la
     cache.chmod(0o700)  # its set-uid programs must not be within other users' reach
     with locked(cache / f"base-{kind}.lock"):
         for left in cache.glob(f"draft-{kind}*"):
-            shutil.rmtree(left, ignore_errors=True)
+            remove_tree(left, ignore_errors=True)
         if not target.exists():
             started = time.monotonic()
             progress(f"making the base image: {BASES[kind].description}")

@@ -11,11 +11,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+from amibake.sandbox.trees import remove_tree
 
 
 def cache_directory() -> Path:
@@ -54,7 +55,7 @@ def remove_unheld(directory: Path, *, by_way_of: Path) -> None:
         return
     finally:
         os.close(descriptor)
-    shutil.rmtree(by_way_of, ignore_errors=True)
+    remove_tree(by_way_of, ignore_errors=True)
 
 
 class CloudDirectory:
@@ -94,7 +95,7 @@ class CloudDirectory:
     def remove(self) -> None:
         """Remove it, unless it was given up before."""
         if not self._lock.closed:
-            shutil.rmtree(self.path)
+            remove_tree(self.path)
             self._lock.close()
 
     def release(self) -> None:

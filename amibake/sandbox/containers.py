@@ -16,6 +16,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -65,6 +66,7 @@ class Containers:
         self._directory = directory
         self._state = state_directory(cloud_id)
         self._environment = {"CONTAINERS_CONF": str(directory / "containers.conf")}
+        self._forgetting = ThreadPoolExecutor(1, "amibake-sandbox-forgetting")
 
     def open(self) -> None:
         """Write podman's configuration."""
@@ -122,6 +124,21 @@ class Containers:
     def remove(self, instance_id: str) -> None:
         """Kill and remove a container. Its absence is no error."""
         self._podman("rm", "--force", "--time=0", "--ignore", self._name(instance_id))
+
+    def forget(self, instance_id: str) -> None:
+        """Remove a container that has ended or never was, some time before `close`."""
+        with contextlib.suppress(RuntimeError):  # it is about to be closed
+            self._forgetting.submit(self._forget, instance_id)
+
+    def _forget(self, instance_id: str) -> None:
+        try:
+            self.remove(instance_id)
+        except CommandFailed:
+            _log.warning("%s: its container goes with the sandbox only", instance_id, exc_info=True)
+
+    def end_forgetting(self) -> None:
+        """Leave the containers that are not forgotten yet to `close`."""
+        self._forgetting.shutdown(cancel_futures=True)
 
     def close(self) -> None:
         """Remove all containers of the cloud and end every process that belongs to them."""

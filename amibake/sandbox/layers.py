@@ -8,13 +8,13 @@ because mount(2) takes one page of options: some 500 generations fit.
 from __future__ import annotations
 
 import itertools
-import shutil
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from amibake.errors import AmibakeError
 from amibake.sandbox.commands import CommandFailed, run
+from amibake.sandbox.trees import remove_tree
 
 # util-linux from 2.39 on sets each option by fsconfig(2), which cuts values at 256 bytes
 _MOUNT_ENVIRONMENT = {"LIBMOUNT_FORCE_MOUNT2": "always"}
@@ -44,7 +44,7 @@ class Layers:
         self._mount(_Disk("upper", ("lower",)), self._directory / "probe")
         self.unmount(self._directory / "probe")
         for name in ("lower", "upper", "upper.work", "probe"):
-            shutil.rmtree(self._directory / name)
+            remove_tree(self._directory / name)
 
     def add_base(self, image_id: str, rootfs: Path) -> None:
         """Make an existing directory, which is never written to, the disk of an image."""
@@ -64,7 +64,7 @@ class Layers:
         """Mount a disk, which must not be mounted now, where its machine will have its root."""
         disk = self._disks[disk_id]
         work = self._directory / f"{disk.upper}.work"
-        shutil.rmtree(work, ignore_errors=True)  # holds the mark by which `volatile` refuses to be mounted again
+        remove_tree(work, ignore_errors=True)  # holds the mark by which `volatile` refuses to be mounted again
         work.mkdir()
         target.mkdir(parents=True, exist_ok=True)
         self._mount(disk, target)
@@ -111,9 +111,9 @@ class Layers:
             chains = [*self._images.values(), *((disk.upper, *disk.lowers) for disk in self._disks.values())]
             unused = set(layers).difference(*chains)
         for name in unused:
-            shutil.rmtree(self._directory / f"{name}.work", ignore_errors=True)
+            remove_tree(self._directory / f"{name}.work", ignore_errors=True)
             if not (self._directory / name).is_symlink():
-                shutil.rmtree(self._directory / name, ignore_errors=True)
+                remove_tree(self._directory / name, ignore_errors=True)
 
     def _mount(self, disk: _Disk, target: Path) -> None:
         options = (

@@ -164,6 +164,7 @@ class PodmanEngine:
                 stack.callback(self._network.release, machine.address)
                 stack.callback(shutil.rmtree, machine.directory, ignore_errors=True)
                 stack.callback(self._layers.delete_disk, instance_id)
+                stack.callback(self._containers.forget, instance_id)
                 stack.callback(self._power_off, instance_id, machine)
 
     def create_image(self, instance_id: str, image_id: str) -> int:
@@ -203,6 +204,7 @@ class PodmanEngine:
             stack.callback(remove_cloud, self._id, self._root)
             stack.callback(self._end_watch)
             stack.callback(self._machines.clear)
+            stack.callback(self._containers.end_forgetting)
             for machine in machines:
                 with contextlib.suppress(OSError):  # ends a clean stop that another thread waits for
                     signal.pidfd_send_signal(machine.pidfd, signal.SIGKILL)
@@ -216,14 +218,13 @@ class PodmanEngine:
             finally:
                 machine.lock.release()
 
-    def _forget_boot(self, machine: _Machine) -> Boot | None:
-        boot, machine.boot = machine.boot, None
-        if boot:
+    def _forget_boot(self, machine: _Machine) -> None:
+        if machine.boot:
+            machine.boot = None
             if self._watch:
                 self._watch.discard(machine.pidfd)
             os.close(machine.pidfd)
             machine.pidfd = -1
-        return boot
 
     def _end_watch(self) -> None:
         watch, self._watch = self._watch, None
@@ -263,14 +264,19 @@ class PodmanEngine:
         return False
 
     def _power_off(self, instance_id: str, machine: _Machine) -> None:
-        """Release what a boot consists of, killing what still runs of it."""
-        boot = self._forget_boot(machine)
+        """Release what a boot consists of, killing what still runs of it. Its container stays, dead, until it is
+        replaced or forgotten: podman takes longer to remove one than all of this takes."""
+        boot = machine.boot
         if boot is None:
             return
         with contextlib.ExitStack() as stack:
             stack.callback(self._layers.unmount, boot.rootfs)
             stack.callback(self._network.detach, machine.address, boot.namespace)
-            stack.callback(self._containers.remove, instance_id)
+            stack.callback(self._forget_boot, machine)
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(machine.pidfd, signal.SIGKILL)  # the kernel ends with init all that it began
+            if not has_ended(machine.pidfd, within=_BUSY_SECONDS):
+                raise AmibakeError(f"{instance_id} was switched off, but has not ended in {_BUSY_SECONDS:g} s")
 
     def _went_down(self, instance_id: str, machine: _Machine, boot: Boot) -> None:
         with machine.lock:

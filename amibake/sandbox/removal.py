@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from amibake.errors import AmibakeError
 from amibake.sandbox import network
 from amibake.sandbox.commands import run
 from amibake.sandbox.containers import Containers, state_directory
+from amibake.sandbox.trees import remove_tree
 
 
 def remove_cloud(cloud_id: str, root: Path) -> None:
@@ -54,7 +54,7 @@ def _remove_directory(directory: Path) -> None:
     if ours:
         run("umount", "--lazy", *reversed(ours))
     if directory.exists():
-        shutil.rmtree(directory)
+        remove_tree(directory)
 
 
 def _unescape(path: str) -> str:

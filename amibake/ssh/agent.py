@@ -14,10 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-import paramiko
-from paramiko.pkey import PublicBlob
-
 from amibake.errors import AuthenticationFailed
+from amibake.ssh.library import PublicBlob, paramiko
 
 _LIST, _LISTED = 11, 12
 _SIGN, _SIGNED = 13, 14

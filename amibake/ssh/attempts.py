@@ -7,9 +7,8 @@ import socket
 from dataclasses import dataclass
 from typing import Literal
 
-import paramiko
-
 from amibake.ssh.credentials import Unanswered
+from amibake.ssh.library import paramiko
 from amibake.ssh.transport import reason
 from amibake.waiting import duration
 

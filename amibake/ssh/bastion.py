@@ -8,14 +8,13 @@ import socket
 from collections.abc import Callable
 from typing import Self
 
-import paramiko
-
 from amibake.errors import AmibakeError, AuthenticationFailed, InvalidOption, SSHTimeout, WaitTimeout
 from amibake.events import Emit
 from amibake.remote import program
 from amibake.ssh import dial
 from amibake.ssh.command import Chunk, Running, send_all
 from amibake.ssh.credentials import Credentials, Refused
+from amibake.ssh.library import paramiko
 from amibake.ssh.options import Options
 from amibake.ssh.transport import FOREIGN, ClientTransport, Patience, handshake, host_key_line, reason
 from amibake.ssh.wire import Wire

@@ -19,14 +19,15 @@ from typing import Literal
 from amibake import interrupts, waiting
 from amibake.errors import ConnectionLost, WaitTimeout
 from amibake.events import Event
+from amibake.ssh.lanes import Lane
+from amibake.ssh.outlet import Outlet
 from amibake.ssh.transport import FOREIGN, ClientTransport
 from amibake.waiting import Deadline, duration
 
 Stream = Literal["stdout", "stderr"]
-Write = Callable[[memoryview], None]
 Tell = Callable[[Event], None]
-Feed = Callable[[Write, Tell], None]
-"""Writes a command's whole input. Gets the function that sends, and one with which it can tell the caller something."""
+Feed = Callable[[Outlet, Tell], None]
+"""Writes a command's whole input. Gets what sends it, and a function with which it can tell the caller something."""
 
 GRACE = 1.0
 """Seconds for which output is still awaited once the command has ended, while a child of its holds the stream open."""
@@ -92,6 +93,7 @@ class Running:
             threading.Thread(target=self._read, args=("stdout",), name="amibake-ssh-stdout", daemon=True),
             threading.Thread(target=self._read, args=("stderr",), name="amibake-ssh-stderr", daemon=True),
         ]
+        self._lanes: list[Lane] = []
         for thread in self._threads:
             thread.start()
 
@@ -147,21 +149,32 @@ class Running:
             closing.start()
             self._threads.append(closing)
             until = time.monotonic() + _HURRY
-            for thread in self._threads:
+            for thread in self._all_threads():
                 thread.join(max(0.0, until - time.monotonic()))
-            if any(thread.is_alive() for thread in self._threads):
+            if any(thread.is_alive() for thread in self._all_threads()):
                 self._transport.end(abort=True)
         else:
             self._close_channel()
-        for thread in self._threads:
+        for thread in self._all_threads():
             thread.join()
+
+    def _all_threads(self) -> Iterator[threading.Thread]:
+        """Those that open lanes come first: there are no more lanes once they have ended."""
+        yield from self._threads
+        for lane in self._lanes:
+            yield lane.thread
 
     def _close_channel(self) -> None:
         with contextlib.suppress(*FOREIGN):
             self._channel.close()
+        for lane in self._lanes:
+            lane.close()
 
-    def _write(self, data: memoryview) -> None:
-        self._channel.sendall(data)  # type: ignore[arg-type] # the stubs know only bytes
+    def _lane(self, command: str) -> Lane:
+        self._lanes.append(lane := Lane(self._transport, command))
+        if self._closing.is_set():
+            lane.close()
+        return lane
 
     def _tell(self, item: Chunk | Event) -> None:
         while not self._closing.is_set():
@@ -178,13 +191,18 @@ class Running:
 
     def _send(self, feed: Feed) -> None:
         try:
+            begun = time.monotonic()
             # bytes, because a path in it may not be UTF-8
             self._channel.exec_command(self._command.encode("utf-8", "surrogateescape"))
-            feed(self._write, self._tell)
+            outlet = Outlet(self._channel, time.monotonic() - begun, self._lane)
+            self._transport.takers[self._channel.get_id()] = outlet.taken
+            feed(outlet, self._tell)
             self._channel.shutdown_write()
         except FOREIGN as error:
             # The command may have ended without reading its input; whether it did, its status says.
             self._trouble = error
+            with contextlib.suppress(*FOREIGN):  # where only a lane is lost it still waits for more
+                self._channel.shutdown_write()
         except BaseException as error:  # noqa: BLE001 - raised where the caller waits
             self._failure = error
             self._channel.close()
@@ -195,7 +213,7 @@ class Running:
 def send_all(data: bytes) -> Feed:
     """The feed that sends just this; a memoryview because paramiko's sendall copies the rest at each step."""
 
-    def feed(write: Write, _: Tell) -> None:
+    def feed(write: Outlet, _: Tell) -> None:
         if data:
             write(memoryview(data))
 

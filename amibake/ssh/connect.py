@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-import paramiko
-
 from amibake import waiting
 from amibake.errors import AuthenticationFailed, HostKeyChanged, SSHTimeout, WaitTimeout
 from amibake.events import Emit
@@ -15,6 +13,7 @@ from amibake.ssh.attempts import Attempts, in_words, of_dialling, of_handshake
 from amibake.ssh.credentials import Credentials, Refused, Unanswered
 from amibake.ssh.host import SSHHost
 from amibake.ssh.keys import KeyPair
+from amibake.ssh.library import paramiko
 from amibake.ssh.options import Options
 from amibake.ssh.route import Direct, Route
 from amibake.ssh.transport import FOREIGN, ClientTransport, Patience, handshake, host_key_line
@@ -37,8 +36,9 @@ _NEVER_CAME = (
     "this is another machine, or somebody is in between"
 )
 
-_ALIVE_EVERY = 2.0
-"""Seconds between two questions whether the instance still lives: each is a call to EC2."""
+_ALIVE_EVERY = 3.0
+"""Seconds between two questions whether the instance still lives, or a quarter of the time that has passed by then:
+each is a call to EC2."""
 
 
 @dataclass
@@ -57,6 +57,7 @@ class _Door:
     attempts: Attempts = field(default_factory=lambda: Attempts(0.0))
     refused_since: float | None = None
     offered: str = ""
+    began: float = 0.0
     asked_at: float = 0.0
     awaits_key: bool = False
     """Whether another host key than the known one may just be there still."""
@@ -65,13 +66,12 @@ class _Door:
     def open(self, host_key: str | None, deadline: Deadline) -> ClientTransport:
         self.credentials.check()
         self.refused_since = self.stranger = None
-        self.asked_at = waiting.clock.now()
+        self.began = self.asked_at = waiting.clock.now()
         self.attempts = Attempts(self.asked_at)
         where = f"SSH at {self.address}:{self.port} as {self.credentials.username}{self.route.via}"
         try:
-            return waiting.wait_for(
-                where, lambda: self._attempt(host_key, deadline), deadline=deadline, emit=self.emit, first=0.1, most=1.0
-            )
+            attempt = partial(self._attempt, host_key, deadline)
+            return waiting.wait_for(where, attempt, deadline=deadline, emit=self.emit, first=0.1, steady=0.25, most=1.0)
         except WaitTimeout as error:
             if self.stranger is not None:
                 raise self.stranger from error
@@ -82,7 +82,7 @@ class _Door:
             raise timeout from error
 
     def _attempt(self, host_key: str | None, deadline: Deadline) -> ClientTransport | Pending:
-        if waiting.clock.now() - self.asked_at >= _ALIVE_EVERY:
+        if waiting.clock.now() - self.asked_at >= max(_ALIVE_EVERY, (self.asked_at - self.began) / 4):
             self.alive()
             self.asked_at = waiting.clock.now()
         patience, self.stranger, wire = self.patience.within(deadline.remaining()), None, None
@@ -169,7 +169,8 @@ def connect(
         deadline: The whole bake's; no operation of the host outlasts it.
         emit: Gets `Waiting` now, and later `Output` and `Uploading`.
         timeout: Seconds for getting in, now and at each `reconnect()`.
-        alive: Called between attempts, at most every two seconds; raises when there is nobody left to wait for.
+        alive: Called between attempts, every three seconds at first and later less often; raises when there is nobody
+            left to wait for.
         data: What `host.data` will be.
         known_host_key: The host key that is demanded: "ssh-ed25519 AAAA…" or "SHA256:…". With None the first one seen
             is pinned. Every reconnect must show the same.

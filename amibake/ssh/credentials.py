@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import paramiko
-
 from amibake.ssh.agent import AgentSigner, agent_keys
 from amibake.ssh.keys import KeyPair
+from amibake.ssh.library import paramiko
 
 T = TypeVar("T")
 

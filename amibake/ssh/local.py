@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import posixpath
 import stat
@@ -62,6 +63,32 @@ def scan(directory: Entry, exclude: Sequence[str]) -> Iterator[Entry]:
             yield from scan(entry, exclude)
 
 
+class Survey:
+    """How much a walk has come by, and what: two that were led past the same are equal.
+
+    Attributes:
+        size: Bytes of content.
+        count: Entries.
+    """
+
+    def __init__(self) -> None:
+        self.size = self.count = 0
+        self._seen = hashlib.sha256()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Survey) and self._seen.digest() == other._seen.digest()
+
+    __hash__ = None  # type: ignore[assignment] # it changes
+
+    def add(self, entry: Entry) -> None:
+        """Come by this."""
+        self.size += entry.size
+        self.count += 1
+        seen = entry.seen
+        said = f"{seen.st_mode} {entry.size} {seen.st_mtime_ns if entry.size else 0} {entry.name}\0"
+        self._seen.update(said.encode("utf-8", "surrogateescape"))
+
+
 class Reader:
     """A file that is open for reading, and is to be the one that was seen: else UploadFailed says that it changed."""
 
@@ -84,7 +111,7 @@ class Reader:
             seen.st_size,
             seen.st_mtime_ns,
         ):
-            raise _changed(self._entry)
+            raise changed(self._entry)
 
     def segments(self) -> list[Segment] | None:
         """Where the data of a sparse file are, in whole blocks but for the end; None for one without holes."""
@@ -114,12 +141,13 @@ class Reader:
             with reading(self._entry.path):
                 data = os.pread(self._descriptor, min(BUFFER, left), at)
             if not data:
-                raise _changed(self._entry)
+                raise changed(self._entry)
             yield data
             at, left = at + len(data), left - len(data)
 
 
-def _changed(entry: Entry) -> UploadFailed:
+def changed(entry: Entry) -> UploadFailed:
+    """The error for this."""
     message = f"{shown(entry.path)} changed while it was being uploaded"
     return UploadFailed(message, hint="upload something that nobody writes to meanwhile")
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import paramiko
-
 from amibake.ssh.dial import DEAD_AFTER
+from amibake.ssh.library import paramiko
 
 
 @dataclass(frozen=True)

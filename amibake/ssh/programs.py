@@ -1,4 +1,4 @@
-"""The remote programs of this package that are long enough for a file of their own: `put.sh` and `get.sh`."""
+"""The remote programs of this package that are long enough for a file of their own: those named `*.sh`."""
 
 from __future__ import annotations
 

@@ -7,15 +7,13 @@ import hashlib
 import logging
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-import paramiko
-from paramiko.common import MSG_CHANNEL_REQUEST, cMSG_CHANNEL_CLOSE, cMSG_GLOBAL_REQUEST
-
 from amibake.errors import ConnectionLost, HostKeyChanged
 from amibake.ssh.credentials import Credentials, Disconnected, Refused, authenticate
+from amibake.ssh.library import common, paramiko
 from amibake.ssh.options import Options
 from amibake.ssh.wire import Wire
 
@@ -35,6 +33,7 @@ class ClientTransport(paramiko.Transport):
         super().__init__(wire)  # type: ignore[arg-type] # what the stubs ask of a socket, paramiko does not
         self.set_log_channel(_LOGGER)
         self.signals: dict[int, str] = {}
+        self.takers: dict[int, Callable[[int], None]] = {}
         self._wire = wire
         self._over = threading.Event()
         self._keeper: threading.Thread | None = None
@@ -73,10 +72,17 @@ class ClientTransport(paramiko.Transport):
         refused = isinstance(self.saved_exception, paramiko.ChannelException)  # a channel, which it outlives
         return not self.is_active() or (self.saved_exception is not None and not refused)
 
+    def get_exception(self) -> Exception | None:
+        """paramiko's forgets what it has answered with once. What has ended the connection is kept for all who ask."""
+        error = super().get_exception()
+        if not isinstance(error, paramiko.ChannelException | paramiko.AuthenticationException):  # which it outlives
+            self.saved_exception = error
+        return error
+
     def _ask(self, options: Options) -> None:
         interval = options.keep_alive_interval
         question = paramiko.Message()
-        question.add_byte(cMSG_GLOBAL_REQUEST)
+        question.add_byte(common.cMSG_GLOBAL_REQUEST)
         question.add_string("keepalive@openssh.com")
         question.add_boolean(True)  # wants an answer; that nobody knows the request is one too
         while not self._over.wait(interval) and self.is_active():
@@ -89,7 +95,7 @@ class ClientTransport(paramiko.Transport):
         ours, theirs = message.get_int(), message.get_int()
         if self._channels.get(ours) is None:  # type: ignore[attr-defined]
             close = paramiko.Message()
-            close.add_byte(cMSG_CHANNEL_CLOSE)
+            close.add_byte(common.cMSG_CHANNEL_CLOSE)
             close.add_int(theirs)
             self._send_message(close)  # type: ignore[attr-defined]
             return
@@ -122,9 +128,20 @@ def _channel_request(channel: paramiko.Channel, message: paramiko.Message) -> No
     paramiko.Channel._handle_request(channel, message)  # type: ignore[attr-defined] # noqa: SLF001
 
 
+def _window_adjust(channel: paramiko.Channel, message: paramiko.Message) -> None:
+    assert isinstance(channel.transport, ClientTransport)  # noqa: S101 - likewise
+    count = message.get_int()
+    if taken := channel.transport.takers.get(channel.get_id()):
+        taken(count)
+    message.rewind()
+    message.get_int()  # as above
+    paramiko.Channel._window_adjust(channel, message)  # type: ignore[attr-defined] # noqa: SLF001
+
+
 ClientTransport._channel_handler_table = {  # type: ignore[attr-defined] # noqa: SLF001
     **paramiko.Transport._channel_handler_table,  # type: ignore[attr-defined] # noqa: SLF001
-    MSG_CHANNEL_REQUEST: _channel_request,
+    common.MSG_CHANNEL_REQUEST: _channel_request,
+    common.MSG_CHANNEL_WINDOW_ADJUST: _window_adjust,
 }
 
 

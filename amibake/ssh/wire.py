@@ -9,9 +9,8 @@ import struct
 import time
 from contextlib import suppress
 
-import paramiko
-
 from amibake import interrupts
+from amibake.ssh.library import paramiko
 
 _AT_ONCE = struct.pack("ii", 1, 0)
 

@@ -104,8 +104,9 @@ class Instance(hooked.Instance):
 
     @property
     def public_ip(self) -> str | None:
-        """The machine's address too, while it runs and if the launch asked for a public one."""
-        return self.nics[0].public_ip if self.state == "running" else None
+        """The machine's address too, if the launch asked for a public one, from the moment at which it is known until
+        the instance goes down."""
+        return self.nics[0].public_ip if self.state in ("pending", "running") else None
 
     @property
     def public_ip_address(self) -> str | None:

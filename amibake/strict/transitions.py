@@ -29,10 +29,15 @@ class Transitions(EC2Backend):
         return super().reboot_instances(instance_ids)
 
     def modify_instance_security_groups(self, instance_id: str, new_group_id_list: list[str]) -> Any:
-        """Refuses an unknown group; the interface changes with the instance."""
+        """Refuses an unknown group and one of another VPC; the interface changes with the instance."""
+        vpc_id = self.get_instance(instance_id).vpc_id
         for group_id in new_group_id_list:
-            if not self.get_security_group_from_id(group_id):
+            group = self.get_security_group_from_id(group_id)
+            if not group:
                 raise EC2ClientError("InvalidGroup.NotFound", f"The security group '{group_id}' does not exist")
+            if group.vpc_id != vpc_id:
+                message = "You have specified two resources that belong to different networks."
+                raise EC2ClientError("InvalidGroup.NotFound", message)
         instance = super().modify_instance_security_groups(instance_id, new_group_id_list)
         instance.nics[0]._group_set = list(instance.security_groups)  # noqa: SLF001 - moto has no setter
         return instance

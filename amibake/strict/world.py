@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from threading import Lock
 from types import TracebackType
 from typing import Any, Self
 from unittest import mock
 
-from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core import DEFAULT_ACCOUNT_ID, responses
 from moto.ec2 import models, utils
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models import instances as instances_module
@@ -46,6 +46,7 @@ from amibake.strict.work import Delays, Executor, Lane, Work
 MACHINE_THREADS = 16
 MORE_INSTANCE_FILTERS = {"client-token": "client_token", "instance-lifecycle": "lifecycle"}
 ZERO_DELAYS = Delays()
+_actions = cache(responses.method_names_from_class)  # moto finds them anew for each request
 
 
 class Backend(
@@ -132,6 +133,7 @@ class StrictEC2(Catalogue, Faults, Record):
             raise AmibakeError("a strict EC2 is installed in this process already", hint="leave its with block first")
         with ExitStack() as undo:
             undo.enter_context(mock.patch.object(EC2Response, "_dispatch", _dispatch))
+            undo.enter_context(mock.patch.object(responses, "method_names_from_class", _actions))
             undo.enter_context(mock.patch.object(instances_module, "Instance", Instance))
             undo.enter_context(mock.patch.dict(utils.filter_dict_attribute_mapping, MORE_INSTANCE_FILTERS))
             undo.enter_context(mock.patch.object(self.machines, "on_power_off", self._on_power_off))
@@ -163,6 +165,11 @@ class StrictEC2(Catalogue, Faults, Record):
                     instance.interrupt()
                     return
         raise AmibakeError(f"there is no spot instance {instance_id}")
+
+    def boots(self, instance_id: str) -> bool:
+        """Whether an instance is pending: EC2 has given it an address, but nothing listens there yet."""
+        found = [backend.get_instance_by_id(instance_id) for _, _, backend in ec2_backends.iter_backends()]
+        return any(one.state == "pending" for one in found if one)
 
     def set_free_addresses(self, subnet_id: str, count: int) -> None:
         """Let a subnet have so many free addresses now: AvailableIpAddressCount, which launches use up.

@@ -33,7 +33,6 @@ from amibake.testing.behaviour import Answer, Behaviour, Ran
 from amibake.testing.looking import Looking
 
 if TYPE_CHECKING:
-
     from amibake.sandbox import LocalCloud
 
 _REGION = re.compile(r"Credential=[^/]+/\d+/([^/]+)/ec2/")

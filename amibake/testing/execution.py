@@ -127,8 +127,9 @@ class Execution:
 
     def _pump_in(self, stdin: IO[bytes]) -> None:
         with suppress(*_GONE), stdin:
-            while data := self.read():
-                stdin.write(data)
+            while rest := memoryview(self.read()):
+                while rest:
+                    rest = rest[stdin.write(rest) :]  # a signal, such as those of Ctrl-Z and fg, cuts a write short
 
     def _pump_out(self, stream: IO[bytes], send: Callable[[bytes], None]) -> None:
         with suppress(*_GONE), stream:

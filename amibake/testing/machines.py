@@ -33,6 +33,7 @@ class LoopbackMachines:
         images: The directory that stands for an image's disk, by image id.
         bastions: The machines that are no instances: see `add_bastion`.
         accounts: Users that the images have already, for instances launched from now on.
+        boots: Whether an instance is still booting: then nobody answers there.
     """
 
     def __init__(self, directory: Path, *, username: str = "admin", port: int = 0) -> None:
@@ -45,6 +46,7 @@ class LoopbackMachines:
         self.images: dict[str, Path] = {}
         self.bastions: list[LoopbackMachine] = []
         self.accounts: list[Account] = []
+        self.boots: Callable[[str], bool] = lambda _: False
         self.on_power_off: Callable[[str, bool], None] | None = None
         self._directory = directory
         self._username = username
@@ -157,7 +159,7 @@ class LoopbackMachines:
         name, machine = found[0]
         if not any(_admits(rule, port, source) for rule in self.ingress.get(name, (_EVERYTHING,))):
             raise TimeoutError("timed out: no security group lets this in")
-        if not machine.port:
+        if not machine.port or self.boots(name):
             raise ConnectionRefusedError("connection refused")
         return dial(address, machine.port, deadline)
 

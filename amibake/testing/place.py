@@ -17,6 +17,7 @@ from amibake import waiting
 from amibake.ssh import dial
 from amibake.strict import Delays, StrictEC2
 from amibake.testing.clock import FakeClock
+from amibake.testing.data import read_once
 from amibake.testing.machines import LoopbackMachines
 
 _DEBIAN = "136693071363"
@@ -27,6 +28,7 @@ _NOBODY = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
+    "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",  # moto would make 1,301 images when it empties its books, only to drop them
 }
 """The AWS configuration of a user who has none."""
 
@@ -78,12 +80,14 @@ def in_process(*, region: str = "us-east-1", username: str = "admin", delays: De
         environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         environment |= {**_NOBODY, "AWS_DEFAULT_REGION": region}
         undo.enter_context(mock.patch.dict(os.environ, environment, clear=True))
+        undo.enter_context(read_once())
         undo.enter_context(moto.mock_aws())
         slow = delays or Delays(running=4.0, stopped=6.0, terminated=5.0, available=30.0)
         ec2 = undo.enter_context(
             StrictEC2(machines, clock=clock.now, epoch=clock.epoch, delays=slow, executor=_AtOnce())
         )
         undo.enter_context(mock.patch.object(waiting, "clock", clock))
+        machines.boots = ec2.boots
         undo.enter_context(mock.patch.object(dial, "dial", machines.dial))
         source = ec2.add_image(name="debian-12-amd64-20250316-2053", owner_id=_DEBIAN, region=region)
         session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=region)  # noqa: S106

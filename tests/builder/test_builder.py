@@ -10,6 +10,7 @@ import pytest
 import amibake
 from amibake.builder import WHEEZY
 from amibake.builder.base import Options
+from amibake.builder.descriptions import descriptions
 from amibake.builder.keywords import BuilderOptions
 from amibake.errors import InvalidOption
 from tools.options import PARTS
@@ -118,5 +119,5 @@ def test_the_keywords_are_the_models_fields() -> None:
 
 
 def test_every_option_is_described() -> None:
-    undescribed = [name for name, field in amibake.Builder.model_fields.items() if not field.description]
+    undescribed = [name for name in amibake.Builder.model_fields if not descriptions(amibake.Builder).get(name)]
     assert undescribed == []

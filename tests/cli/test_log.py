@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from amibake import recipes
+from amibake import ingredients
 from amibake.testing import Place, exits
 from tests.cli.conftest import Run
 
@@ -85,7 +85,7 @@ def test_where_an_unknown_error_came_from_is_in_the_log_without_its_text(
         def provision(self, _host: object) -> None:
             raise RuntimeError("s3cr3t")
 
-    monkeypatch.setattr(recipes, "Shell", lambda **_: Broken())
+    monkeypatch.setattr(ingredients, "Shell", lambda **_: Broken())
     done = primal()
     assert done.exit_code == 1
     (log,) = logs(tmp_path)

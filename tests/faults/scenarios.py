@@ -83,6 +83,7 @@ ALIKE = {
     "DescribeInstanceTypeOfferings",
     "DescribeInstanceTypes",
     "DescribeInstances",
+    "DescribeSecurityGroups",
     "DescribeVolumes",
     "ImportKeyPair",
     "ModifyInstanceAttribute",

@@ -174,6 +174,9 @@ class _OfEc2:
             for name in [names] if isinstance(names, str) else names:
                 if self.call not in _MAKES:
                     yield self._there(f"ec2:{self.call}", kind, name)
+        if self.call == "ModifyInstanceAttribute":
+            for group in self.params.get("Groups", ()):
+                yield self._there("ec2:ModifyInstanceAttribute", "security-group", group)
         if self.call == "CreateSecurityGroup":
             yield self._there("ec2:CreateSecurityGroup", "vpc", self.params.get("VpcId", "vpc-default"))
 

@@ -149,6 +149,7 @@ USED = {
     "ec2:RunInstances": ("image", "subnet", "snapshot", "placement-group", "capacity-reservation"),
     "ec2:CreateFleet": ("image", "subnet"),
     "ec2:CreateSecurityGroup": ("vpc",),
+    "ec2:ModifyInstanceAttribute": ("security-group",),
 }
 
 

@@ -40,6 +40,30 @@ def test_installs_all_packages_in_one_transaction_that_asks_nothing(primal: Mach
     assert "apt-listchanges-" not in packages
 
 
+def test_fetches_no_list_that_nothing_reads(primal: Machine) -> None:
+    primal.run_well("primal")
+    update = next(call for call in primal.calls if call.endswith(" update"))
+    assert " Acquire::Languages=none " in update
+    assert " Acquire::IndexTargets::deb-src::Sources::DefaultEnabled=false " in update
+
+
+def test_unpacks_no_documentation_but_licences_and_does_not_wait_for_the_disk(primal: Machine) -> None:
+    primal.run_well("primal")
+    install = next(call for call in primal.calls if " install " in call)
+    told = [word.removeprefix("Dpkg::Options::=") for word in install.split() if word.startswith("Dpkg::Options::=")]
+    assert "--force-unsafe-io" in told
+    paths = [option for option in told if option.startswith("--path-")]
+    assert "--path-exclude=/usr/share/man/*" in paths
+    # the last one that matches decides
+    assert paths.index("--path-exclude=/usr/share/doc/*") < paths.index("--path-include=/usr/share/doc/*/copyright")
+
+
+def test_asks_npm_for_its_version_once(primal: Machine) -> None:
+    primal.command("npm", 'echo "npm $*" >>"$MACHINE/calls"; [ "$1" != -v ] || echo 10.8.2\n')
+    primal.run_well("primal")
+    assert primal.calls.count("npm -v") == 1
+
+
 def test_removes_apt_listchanges_where_it_is_installed(primal: Machine) -> None:
     primal.write("listchanges", "")
     primal.run_well("primal")

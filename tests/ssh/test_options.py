@@ -114,6 +114,17 @@ def test_a_dead_peer_does_not_hold_up_who_sends(machine: LoopbackMachine, key: K
         server.woken.set()
 
 
+def test_what_has_ended_a_connection_is_said_by_all_that_is_tried_over_it(
+    machine: LoopbackMachine, key: KeyPair, server: Server
+) -> None:
+    with into(machine, key, options=Options(0.05, answers_within=0.4)) as host:
+        server.dead.set()
+        for _ in range(3):
+            with pytest.raises(ConnectionLost, match="no answer for"):
+                host.run("exec sleep 60", when_lost="raise")
+        server.woken.set()
+
+
 @pytest.mark.parametrize("what", ["a command", "an upload", "a download"])
 def test_silence_on_the_line_is_noticed(
     what: str, machine: LoopbackMachine, key: KeyPair, monkeypatch: pytest.MonkeyPatch

@@ -410,10 +410,10 @@ def test_a_file_cut_leaves_the_old_one(host: SSHHost, machine: LoopbackMachine) 
     host.put(b"old", "/tmp/x")
     machine.behaviour.drop_after, machine.behaviour.drop_times = 1 << 20, 4
     with pytest.raises(ConnectionLost, match=r"^upload the content to /tmp/x: the SSH connection was lost before"):
-        host.put(bytes(2 << 20), "/tmp/x")
+        host.put(os.urandom(2 << 20), "/tmp/x")
     assert machine.upload("/tmp/x").read_bytes() == b"old"
     machine.behaviour.drop_after = 1 << 20
-    host.put(bytes(2 << 20), "/tmp/x")
+    host.put(os.urandom(2 << 20), "/tmp/x")
     assert names(machine.upload("/tmp")) == ["x"]
 
 

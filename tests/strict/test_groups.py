@@ -45,6 +45,25 @@ def test_nor_one_on_an_interface(cloud: Any) -> None:
     assert cloud.refusal("delete_security_group", GroupId=group)[0] == "DependencyViolation"
 
 
+def test_a_stopped_instance_that_is_moved_to_another_group_uses_the_first_one_no_more(cloud: Any) -> None:
+    group = new_group(cloud)
+    instance = cloud.stopped(SecurityGroupIds=[group])
+    (default,) = cloud.ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"]
+    cloud.ec2.modify_instance_attribute(InstanceId=instance, Groups=[default["GroupId"]])
+    cloud.ec2.delete_security_group(GroupId=group)
+    assert [one["GroupName"] for one in cloud.instance(instance)["SecurityGroups"]] == ["default"]
+
+
+def test_an_instance_is_not_moved_to_a_group_of_another_vpc_nor_once_it_goes_down(cloud: Any) -> None:
+    vpc = cloud.ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    (other,) = cloud.ec2.describe_security_groups(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["SecurityGroups"]
+    request = {"InstanceId": cloud.stopped(), "Groups": [other["GroupId"]]}
+    code, message = cloud.refusal("modify_instance_attribute", **request)
+    assert (code, message.partition(" belong")[0]) == ("InvalidGroup.NotFound", "You have specified two resources that")
+    cloud.ec2.terminate_instances(InstanceIds=[request["InstanceId"]])
+    assert cloud.refusal("modify_instance_attribute", **request)[0] == "IncorrectInstanceState"
+
+
 def test_nor_the_default_one(cloud: Any) -> None:
     instance = cloud.run()
     (default,) = cloud.instance(instance)["SecurityGroups"]

@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
+from moto.core import responses
 from moto.ec2 import utils
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models import amis as amis_module
@@ -55,6 +56,7 @@ def hooks() -> dict[str, Any]:
     """What a StrictEC2 swaps."""
     return {
         "dispatch": vars(EC2Response).get("_dispatch"),
+        "actions": responses.method_names_from_class,
         "transformers": dict(EC2Response.RESPONSE_KEY_PATH_TO_TRANSFORMER),
         "Instance": instances_module.Instance,
         "backend": ec2_backends.backend,
@@ -81,6 +83,7 @@ class TestHooks:
             "_parse_block_device_mapping",
         ):
             assert callable(getattr(EC2Response, name, None)), f"{MOVED}: {name}"
+        assert " in method_names" in inspect.getsource(responses.BaseResponse.call_action), MOVED
 
     def test_instances_are_made_of_the_modules_class(self) -> None:
         run = inspect.getsource(instances_module.InstanceBackend.run_instances)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import random
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import boto3
@@ -19,7 +24,7 @@ from amibake.ssh import dial
 from amibake.ssh.connect import connect
 from amibake.ssh.keys import KeyPair, make_key_pair
 from amibake.strict import Delays, Ingress, Launch
-from amibake.testing import Answer, FakeClock, LoopbackMachines, exits, in_process
+from amibake.testing import Answer, FakeClock, LoopbackMachine, LoopbackMachines, exits, in_process
 from amibake.waiting import Deadline
 
 
@@ -211,3 +216,31 @@ def test_nothing_heavy_is_imported_before_it_is_used() -> None:
     assert all(getattr(amibake.testing, name) for name in amibake.testing.__all__)
     with pytest.raises(AttributeError):
         amibake.testing.nonsense  # noqa: B018
+
+
+def test_what_a_command_is_given_arrives_also_while_signals_do(key: KeyPair, tmp_path: Path) -> None:
+    """They cut what a process writes into a pipe, between what was taken and what was not."""
+    content = random.Random(1).randbytes(4 << 20)
+    over = threading.Event()
+
+    def signals() -> None:
+        while not over.wait(0.001):
+            for thread in threading.enumerate():
+                if "_pump_in" in thread.name and thread.ident is not None:
+                    with suppress(ProcessLookupError):
+                        signal.pthread_kill(thread.ident, signal.SIGUSR1)
+
+    with (
+        LoopbackMachine("127.78.0.1", tmp_path / "machine", [key.public], execute=True) as machine,
+        connect(machine.address, machine.port, username="admin", key=key, deadline=Deadline(99), emit=print) as host,
+    ):
+        before = signal.signal(signal.SIGUSR1, lambda *_: None)
+        thread = threading.Thread(target=signals)
+        thread.start()
+        try:
+            said = host.run("dd bs=64 2>/dev/null | sha256sum", input=content, capture=True).stdout
+        finally:
+            over.set()
+            thread.join()
+            signal.signal(signal.SIGUSR1, before)
+    assert said.split()[0] == hashlib.sha256(content).hexdigest()

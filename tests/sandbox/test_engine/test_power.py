@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import subprocess
-from typing import TYPE_CHECKING
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from amibake.errors import AmibakeError
-from amibake.sandbox import podman
+from amibake.sandbox import commands, containers, podman
+from tests.sandbox.test_engine.conftest import eventually
 
 if TYPE_CHECKING:
     from tests.sandbox.test_engine.conftest import Cloud
@@ -116,6 +119,46 @@ def test_a_terminated_machine_is_gone_but_for_its_console(cloud: Cloud) -> None:
     with pytest.raises(AmibakeError, match="no machine i-1"):
         cloud.engine.start("i-1")
     assert not cloud.power_offs
+
+
+def test_nothing_waits_for_podman_but_switching_on(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call takes a good part of what a boot takes."""
+    began: list[str] = []
+    ended: list[str] = []
+    nobody_waits = threading.Event()
+    run = commands.run
+
+    def record(*command: str | Path, **options: Any) -> str:
+        verb = next((str(word) for word in command if word in {"run", "wait", "rm"}), "")
+        began.append(verb)
+        assert verb != "rm" or nobody_waits.wait(60)
+        output = run(*command, **options)
+        ended.append(verb)
+        return output
+
+    monkeypatch.setattr(containers, "run", record)
+    address = cloud.run()
+    cloud.ssh(address, "true")
+    cloud.engine.stop("i-1", force=False)
+    cloud.engine.create_image("i-1", "ami-1")
+    cloud.engine.start("i-1")
+    cloud.engine.stop("i-1", force=True)
+    assert began == ["run", "run"]
+    cloud.engine.terminate("i-1")
+    cloud.ssh(cloud.run("ami-1"), "true")
+    nobody_waits.set()
+    eventually(lambda: sorted(ended) == ["rm", "run", "run", "run"])
+
+
+def test_a_terminated_machines_container_goes_before_the_cloud_does(cloud: Cloud) -> None:
+    def kept() -> list[str]:
+        return [path.name for path in (cloud.root / "containers/podman/vfs-containers").glob("?" * 64)]
+
+    cloud.run()
+    cloud.run()
+    assert len(kept()) == 2
+    cloud.engine.terminate("i-1")
+    eventually(lambda: len(kept()) == 1)
 
 
 def test_a_launch_whose_link_cannot_be_made_leaves_nothing(cloud: Cloud) -> None:

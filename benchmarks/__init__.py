@@ -1,0 +1,1 @@
+"""How fast amibake is, beside Packer, OpenSSH and rsync: `make bench`."""

@@ -1,0 +1,45 @@
+"""Measure and tell: `python -m benchmarks [--rows NAME …] [--rounds N] [--write]`, as root."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+
+from benchmarks.bakes import BAKES
+from benchmarks.base import require_root
+from benchmarks.place import place
+from benchmarks.rows import Result, Row
+from benchmarks.running import measure, summary
+from benchmarks.starts import Start
+from benchmarks.uploads import UPLOADS
+
+ROWS: Sequence[Row] = (*BAKES, *UPLOADS, Start())
+
+
+def main() -> int:
+    """The command line; answers with 1 where something can't be right."""
+    rows = {row.name: row for row in ROWS}
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("--rows", nargs="+", choices=rows, default=list(rows), metavar="ROW", help=", ".join(rows))
+    parser.add_argument("--rounds", type=int, help="how often each contender does each row")
+    parser.add_argument("--write", action="store_true", help="write docs/performance.md's table and plot")
+    given = parser.parse_args()
+    require_root()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    results: dict[str, Result] = {}
+    try:
+        with place() as where:
+            for name in given.rows:
+                results[name] = measure(where, rows[name], given.rounds)
+    except KeyboardInterrupt:
+        print("interrupted; everything is removed", file=sys.stderr)
+        return 130
+    for name in results:
+        print(summary(rows[name], results))
+    return 1 if any(result.under_floor for result in results.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

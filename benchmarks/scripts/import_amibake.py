@@ -1,0 +1,1 @@
+import amibake  # noqa: F401

@@ -1,0 +1,3 @@
+import amibake
+
+assert callable(amibake.bake)

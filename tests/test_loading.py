@@ -1,0 +1,80 @@
+"""What is loaded, and when: what a program does not use it does not pay for."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+
+import pytest
+
+from amibake import loading
+
+
+def loaded_by(program: str) -> set[str]:
+    """The top-level modules that are there once a program of its own has ended."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    listing = f"import sys\n{program}\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True, check=True, env=plain)
+    return set(done.stdout.split())
+
+
+def test_options_are_checked_without_what_speaks_to_ec2_or_ssh() -> None:
+    there = loaded_by("import amibake; amibake.Builder(ami_name='shop'); amibake.Shell(inline=['true'])")
+    assert not there & {"boto3", "botocore", "paramiko", "cryptography", "tenacity", "asyncio"}
+
+
+def test_baking_loads_neither_the_command_line_nor_a_stand_in_nor_what_only_others_use_of_paramiko() -> None:
+    there = loaded_by("import amibake, amibake.ssh.connect, boto3; amibake.bake, amibake.build_primal, amibake.sweep")
+    assert {"paramiko", "boto3"} <= there
+    assert not there & {"rich", "typer", "moto", "pytest", "invoke", "unittest"}
+
+
+def test_what_was_left_out_of_paramiko_is_there_when_a_program_uses_it() -> None:
+    config = "Host a\\nMatch exec true\\n  User admin"
+    asked = f"import paramiko; paramiko.SSHConfig.from_text('{config}').lookup('b')['user']"
+    assert "invoke" in loaded_by(f"import amibake.ssh.library; {asked}")
+    assert "invoke" in loaded_by(f"import invoke, amibake.ssh.library; {asked}")
+    assert "invoke" in loaded_by("import amibake.ssh.library, invoke")
+
+
+def test_a_module_is_missing_for_one_thread_only_and_only_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = list[str]()
+
+    def find() -> None:
+        import colorsys
+
+        found.append(colorsys.__name__)
+
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    finders = list(sys.meta_path)
+    with loading.later("colorsys") as module:
+        with pytest.raises(ImportError, match="colorsys"):
+            find()
+        thread = threading.Thread(target=find)
+        thread.start()
+        thread.join()
+    assert found == ["colorsys"]
+    assert sys.meta_path == finders
+    assert module is not None
+    assert module.ONE_THIRD
+    with loading.later("colorsys") as module:
+        find()
+    assert module is None
+
+
+def test_the_garbage_collector_rests_while_much_is_made_and_then_works_as_before() -> None:
+    with suppress(ValueError), loading.undisturbed():
+        assert not gc.isenabled()
+        raise ValueError("wrong")
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with loading.undisturbed():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
