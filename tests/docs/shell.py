@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Client, Listener
 from pathlib import Path
 from typing import NamedTuple
@@ -69,7 +69,9 @@ class Bash:
                     if (call := asked.recv()) is None:
                         return ended.result()
                     name, arguments, variables = call
-                    asked.send(tuple(self._programs[name](arguments, variables)))
+                    done = self._programs[name](arguments, variables)
+                    with suppress(BrokenPipeError):  # who asked is gone; bash says how
+                        asked.send(tuple(done))
 
     def _bash(self, script: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
         variables = {**os.environ, **environment, "PATH": self.path, "EXAMPLES": self._socket}
