@@ -24,7 +24,7 @@ demo: .stamps/system .stamps/venv
 test: check unit sandbox coverage
 
 docs: .stamps/venv
-	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+	$(BIN)/sphinx-build -q -E -W --keep-going -b html docs docs/_build/html
 
 check: docs .stamps/venv
 	$(BIN)/ruff check --no-cache .

@@ -16,10 +16,7 @@ from _ext.commands import commands  # noqa: E402
 
 import amibake.testing  # noqa: E402
 
-for module in (
-    amibake,
-    amibake.testing,
-):  # which find their names when they are asked for; autodoc looks at what is there
+for module in (amibake, amibake.testing):  # which find their names when asked; autodoc looks at what is there
     vars(module).update({name: getattr(module, name) for name in module.__all__})
 
 project = "amibake"
@@ -28,6 +25,8 @@ release = amibake.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build", "_ext"]
 templates_path: list[str] = []
+
+smartquotes_action = "D"  # dashes alone: values are to be copied as they stand
 
 html_theme = "furo"
 html_title = f"amibake {release}"
@@ -58,8 +57,8 @@ nitpick_ignore_regex = [
 
 def written(app: Sphinx, name: str, source: list[str]) -> None:  # noqa: ARG001 - as Sphinx calls it
     """The options of all commands, where their page wants them."""
-    if name == "index" and not (HERE / "performance.md").exists():
-        source[0] = source[0].replace("performance\n", "")
+    if name == "index" and not (HERE / "performance.md").exists():  # it is written by what measures
+        source[0] = "".join(line for line in source[0].splitlines(True) if "performance" not in line)
     if name == "api/commands":
         source[0] = source[0].replace("<!-- every command -->", commands())
 

@@ -67,7 +67,7 @@ class Bakery(Looking):
             times: How many of these calls fail, amibake's retries counted; None is all.
 
         Returns:
-            The fault: `met` is how often it happened, `lift()` ends it.
+            The fault, whose `met` is how often it happened; `lift()` ends it.
 
         Raises:
             ValueError: EC2 has no such call.

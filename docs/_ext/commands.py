@@ -39,8 +39,14 @@ def _command(command: Any, words: list[str]) -> Iterator[str]:
 def _parameter(one: Any) -> Iterator[str]:
     names = [*one.opts, *one.secondary_opts] if one.param_type_name == "option" else [_metavar(one)]
     value = "" if one.param_type_name == "argument" or getattr(one, "is_flag", False) else f" {_metavar(one)}"
-    text = re.sub(r"\s+", " ", one.help or "").strip() or "See above."
-    yield f"{', '.join(f'`{name}{value}`' for name in names)}\n: {text}\n"
+    yield f"{', '.join(f'`{name}{value}`' for name in names)}\n: {_text(one.help or '')}\n"
+
+
+def _text(text: str) -> str:
+    """What stands in a help, in Markdown."""
+    parts = re.split(r"(`[^`]*`)", " ".join(text.split()))
+    plain = (part if part[:1] == "`" else re.sub(r"([<*_\[])", r"\\\1", part) for part in parts)
+    return re.sub(r"(?<![`\w-])--[a-z-]+", r"`\g<0>`", "".join(plain))
 
 
 def _flag(name: str) -> str:
@@ -48,4 +54,4 @@ def _flag(name: str) -> str:
 
 
 def _metavar(one: Any) -> str:
-    return one.metavar or one.name.upper()
+    return str(one.metavar or one.name.upper())

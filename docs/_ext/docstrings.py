@@ -39,8 +39,9 @@ def _signature(_: Sphinx, __: str, ___: str, ____: Any, _____: Any, arguments: s
     return ("()", returns) if re.search(r"\W_\w", arguments or "") else None
 
 
-def _process(_: Sphinx, __: str, ___: str, ____: Any, _____: Any, lines: list[str]) -> None:
-    lines[:] = list(_as_restructured(lines))
+def _process(_: Sphinx, what: str, ___: str, ____: Any, _____: Any, lines: list[str]) -> None:
+    first = ["..", ""] if what == "property" else []  # of a first line napoleon takes for a type what is before a colon
+    lines[:] = [*first, *_as_restructured(lines)]
 
 
 def _as_restructured(lines: list[str]) -> Iterator[str]:
