@@ -6,9 +6,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-import paramiko
-
 from amibake.ssh.lanes import Lane
+from amibake.ssh.library import paramiko
 
 _SLACK = 0.002
 _WEIGHT = 0.8
