@@ -150,7 +150,7 @@ def logged_in(cloud: Cloud, plan: Plan, launched: Launched, timer: Timer) -> Ite
     credentials = Credentials(builder.ssh_username, key, builder.ssh_password, builder.ssh_agent_auth)
     with ExitStack() as connection:
         try:
-            with cloud.ledger.step("connect to the builder"):
+            with cloud.ledger.step("connect to the builder"), cloud.ledger.waits("instance answering"):
                 host = connection.enter_context(
                     connect(
                         launched.address,

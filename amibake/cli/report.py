@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self, TextIO
 from amibake import waiting
 from amibake.cli.wording import printable
 from amibake.events import Event, Output
+from amibake.timings import Timings
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Outcome:
         more: What people at a terminal may want to know besides, before the text.
         brief: What --quiet prints, one line each.
         status: The exit status.
-        timings: {step: seconds}, where it took steps.
+        timings: Where the time went, where it took steps.
     """
 
     data: Mapping[str, Any]
@@ -33,7 +34,7 @@ class Outcome:
     more: Sequence[str] = ()
     brief: Sequence[str] = ()
     status: int = 0
-    timings: Mapping[str, float] = field(default_factory=dict)
+    timings: Timings = field(default_factory=Timings)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from amibake.events import (
     Warned,
 )
 from amibake.testing import FakeClock
+from amibake.timings import TimedStep, TimedWait, Timings
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -137,12 +138,14 @@ def test_every_line_of_output_is_printed_and_long_ones_keep_their_edge(screen: S
 def test_the_end_says_where_the_time_went_and_what_came_of_it(
     screen: Screen, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    timings = {"launch the builder": 5.0, "make the image": 95.0}
+    made = TimedWait("image available", 7.0, 90.0)
+    timings = Timings([TimedStep("launch the builder", 0.0, 5.0), TimedStep("make the image", 5.0, 95.0, (made,))])
     screen.view.done(Outcome({}, ["shop: ami-1 in us-east-1"], ["baked from ami-2"], timings=timings))
     assert "Where the time went" in screen.text
     assert re.search(r"launch the builder .*━ .* 5.0 s", screen.text)
     assert re.search(r"make the image .*━{14} +1:35", screen.text)
     assert re.search(r"in all +1:40", screen.text)
+    assert re.search(r"of which until image available +1:30", screen.text)
     assert "baked from ami-2" in screen.text
     assert capsys.readouterr().out == "shop: ami-1 in us-east-1\n"  # that is no terminal here
 
@@ -157,7 +160,8 @@ def test_durations_of_all_lengths() -> None:
 
 
 def test_a_timeline_fits_wherever_it_is_shown() -> None:
-    timings = {f"upload something with a long name to /tmp/{number}": 1.5 for number in range(12)}
+    names = [f"upload something with a long name to /tmp/{number}" for number in range(12)]
+    timings = Timings([TimedStep(name, 1.5 * number, 1.5) for number, name in enumerate(names)])
     for width in (40, 80, 120):
         console = Console(file=io.StringIO(), width=width)
         with console.capture() as capture:
