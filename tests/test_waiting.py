@@ -181,3 +181,9 @@ def test_the_systems_clock_counts_seconds() -> None:
     clock.waited(0)
     assert clock.now() >= before
     assert clock.epoch() >= date > 1_700_000_000
+
+
+def test_a_clock_that_has_gone_for_long_does_not_stand_still_when_it_is_no_longer_early(clock: FakeClock) -> None:
+    clock.sleep(1e5 / 3)
+    for _ in range(50):
+        assert len(looks(clock, clock.now() + 30, early=20, steady=1)) < 40

@@ -125,7 +125,7 @@ class Sight(Generic[Found]):
                 early = watch.at + watch.apart - waiting.clock.now()
             if others is not None and patience > 0:
                 patience -= waiting.block(others, min(patience, 0.25))
-            elif early > 0:
+            elif early > 0.001:  # less may be none to the clock
                 waiting.sleep(early)
             else:
                 return self._ask()
