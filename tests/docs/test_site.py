@@ -7,8 +7,8 @@ import re
 
 import amibake
 from amibake import errors, events, testing
-from docs._ext.commands import commands
 from tests.docs.blocks import PAGES, ROOT
+from tools.site.commands import commands
 
 API = "".join(path.read_text() for path in sorted((ROOT / "docs/api").glob("*.md")))
 
