@@ -47,7 +47,7 @@ coverage:
 
 bench: .stamps/venv .stamps/system
 	$(SUDO) benchmarks/system
-	$(SUDO) env XDG_CACHE_HOME="$${XDG_CACHE_HOME:-$$HOME/.cache}" $(BIN)/python -m benchmarks $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+	$(SUDO) env XDG_CACHE_HOME="$${XDG_CACHE_HOME:-$$HOME/.cache}" $(BIN)/python -m benchmarks $(if $(ROWS),--rows $(ROWS),--write) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(WRITE),--write)
 
 .stamps/venv: pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \

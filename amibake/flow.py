@@ -30,6 +30,7 @@ from amibake.interrupts import check as check_interrupts
 from amibake.interrupts import deliver, interruptible, opened, signalled
 from amibake.keeping import check_resumable, keeping, keeping_mistakes, key_of
 from amibake.ledger import Ledger
+from amibake.loading import meanwhile
 from amibake.login import Launched, logged_in, login_mistakes, route_to, seen_from, temporary_key
 from amibake.provisioners.common import mistakes_of_common_options
 from amibake.seal import seal
@@ -96,6 +97,8 @@ def bake(
             seconds=builder.max_build_time,
             resumed=resume is not None,
         )
+        if builder.communicator == "ssh":
+            kept.enter_context(meanwhile("amibake.ssh.connect"))
         with ledger.step("look up what is needed"):
             plan = look_up(cloud, builder)
         builder, tags = plan.builder, _tags(cloud, plan)

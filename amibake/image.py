@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from amibake.timings import Timings
+
 NAME = "Name"
 BUILD = "amibake:build"
 APP = "amibake:app"
@@ -34,7 +36,8 @@ class Image:
         snapshots: {region: [snapshot ids]}.
         source_ami: The id of the image that it was baked from.
         tags: Its tags.
-        timings: {step: seconds} of the bake; empty for an image that was looked up.
+        timings: {step: seconds} of the bake, and more: `timings.steps` has when each began and what of it was waiting
+            for EC2, `timings.total` how long all of it took. Empty for an image that was looked up.
         warnings: What the bake survived but a person should know.
         leftovers: What the bake could not remove, with the command that removes it.
         created: When EC2 made it, "2026-01-31T12:00:00.000Z".
@@ -47,7 +50,7 @@ class Image:
     snapshots: Mapping[str, tuple[str, ...]]
     source_ami: str
     tags: Mapping[str, str]
-    timings: Mapping[str, float] = field(default_factory=dict)
+    timings: Timings = field(default_factory=Timings)
     warnings: tuple[str, ...] = ()
     leftovers: tuple[str, ...] = ()
     created: str = ""

@@ -9,14 +9,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from amibake.builder import Builder, CarnivoreOptions, ImageFilter, PrimalOptions
+from amibake.builder import Builder, ImageFilter
 from amibake.errors import InvalidOption
 from amibake.flow import check
 from amibake.host import Provisioner
 from amibake.provisioners import File, Shell
 from amibake.secret import Secret
+
+if TYPE_CHECKING:
+    from amibake.builder import CarnivoreOptions, PrimalOptions
 
 StrPath = str | os.PathLike[str]
 

@@ -21,15 +21,18 @@ from amibake.events import (
     to_logging,
 )
 from amibake.interrupts import Interrupted, held, opened
+from amibake.timings import TimedStep, TimedWait, Timings
 
 
 class Ledger:
-    """The record of one bake. Attributes: `timings` {step: seconds}, `warnings`, `leftovers`, and `kept`: while that is
+    """The record of one bake. Attributes: `timings`, `warnings`, `leftovers`, and `kept`: while that is
     a list, nothing is released, but what would have been is noted there with the command that removes it."""
 
     def __init__(self, on_event: Emit | None = None) -> None:
         self._on_event = on_event or to_logging
-        self.timings: dict[str, float] = {}
+        self._began = waiting.clock.now()
+        self._steps: list[TimedStep] = []
+        self._waits: list[list[TimedWait]] = []
         self.warnings: list[str] = []
         self.leftovers: list[str] = []
         self.kept: list[str] | None = None
@@ -49,17 +52,35 @@ class Ledger:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Announce and time a step; steps of one name add up."""
+        """Announce and time a step."""
         self.emit(StepStarted(name))
-        started = waiting.clock.now()
+        started, waits = waiting.clock.now(), list[TimedWait]()
+        self._waits.append(waits)
         failed = True
         try:
             yield
             failed = False
         finally:
             seconds = waiting.clock.now() - started
-            self.timings[name] = self.timings.get(name, 0.0) + seconds
+            self._waits.remove(waits)
+            self._steps.append(TimedStep(name, started - self._began, seconds, tuple(waits)))
             self.emit(StepFinished(name, seconds, failed=failed))
+
+    @contextmanager
+    def waits(self, what: str) -> Iterator[None]:
+        """Time what is waiting for EC2, as a part of the step that is under way."""
+        started = waiting.clock.now()
+        try:
+            yield
+        finally:
+            seconds = waiting.clock.now() - started
+            if seconds and self._waits:
+                self._waits[-1].append(TimedWait(what, started - self._began, seconds))
+
+    @property
+    def timings(self) -> Timings:
+        """Where the time went until now, as far as it is in steps that have ended."""
+        return Timings(self._steps)
 
     def warn(self, message: str) -> None:
         """Note something that the bake survives but a person should know."""

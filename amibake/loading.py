@@ -6,7 +6,7 @@ import gc
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
@@ -23,6 +23,26 @@ def undisturbed() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+@contextmanager
+def meanwhile(name: str) -> Iterator[None]:
+    """Load a module, in a thread, while the block does something that mostly waits: for EC2's answers, say. Where the
+    block needs it, it imports it as ever, and waits for the rest of it; what is wrong with it is raised there only."""
+    if name in sys.modules:
+        yield
+        return
+    thread = threading.Thread(target=_load, args=(name,), name="amibake-loading", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def _load(name: str) -> None:
+    with suppress(Exception):
+        import_module(name)
 
 
 class Later:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from amibake.builder import Builder
 from amibake.ec2.cloud import Cloud
@@ -15,18 +16,15 @@ from amibake.errors import AmibakeError, AuthenticationFailed, ConnectionLost, I
 from amibake.first_boot import host_key_mistakes
 from amibake.interrupts import opened
 from amibake.secret import Secret
-from amibake.ssh.agent import agent_keys
-from amibake.ssh.bastion import Bastion
-from amibake.ssh.connect import connect
-from amibake.ssh.credentials import Credentials
-from amibake.ssh.host import SSHHost
 from amibake.ssh.keys import KeyPair, load_key_pair, make_key_pair
 from amibake.ssh.options import Options, check_algorithms
-from amibake.ssh.proxy import ProxyCommand
 from amibake.ssh.route import Direct, Route
-from amibake.ssh.transport import FOREIGN, Patience, reason
 from amibake.timer import Timer
 from amibake.waiting import Deadline, Pending, wait_for
+
+if TYPE_CHECKING:  # what leads to paramiko is imported where it is used: meanwhile it is being loaded
+    from amibake.ssh.bastion import Bastion
+    from amibake.ssh.host import SSHHost
 
 _NOTICED = 20.0
 """Seconds after which EC2 has noticed that an instance is off."""
@@ -53,6 +51,8 @@ def login_mistakes(builder: Builder) -> Iterator[str]:
     yield from check_algorithms(builder.ssh_ciphers, builder.ssh_key_exchange_algorithms)
     yield from host_key_mistakes(builder)
     if builder.ssh_proxy_command is not None:
+        from amibake.ssh.proxy import ProxyCommand
+
         try:
             ProxyCommand(builder.ssh_proxy_command)
         except ValueError as error:
@@ -65,6 +65,8 @@ def login_mistakes(builder: Builder) -> Iterator[str]:
             except ValueError as error:
                 yield f"{prefix}_private_key_file: {error}"
         if getattr(builder, f"{prefix}_agent_auth"):
+            from amibake.ssh.agent import agent_keys
+
             try:
                 agent_keys()
             except AmibakeError as error:
@@ -86,6 +88,8 @@ def route_to(cloud: Cloud, builder: Builder) -> Iterator[Route]:
         SSHTimeout, AuthenticationFailed: the bastion can't be used.
     """
     if builder.ssh_proxy_command is not None:
+        from amibake.ssh.proxy import ProxyCommand
+
         yield ProxyCommand(builder.ssh_proxy_command)
     elif builder.ssh_bastion_host is None:
         yield Direct()
@@ -96,6 +100,9 @@ def route_to(cloud: Cloud, builder: Builder) -> Iterator[Route]:
 
 
 def _bastion(builder: Builder, host: str) -> Bastion:
+    from amibake.ssh.bastion import Bastion
+    from amibake.ssh.credentials import Credentials
+
     username = builder.ssh_bastion_username or builder.ssh_username
     key_file = builder.ssh_bastion_private_key_file
     if key_file or builder.ssh_bastion_agent_auth or builder.ssh_bastion_password:
@@ -114,7 +121,11 @@ def seen_from(cloud: Cloud, builder: Builder, route: Route, address: str) -> str
         InvalidOption: the bastion does not say.
     """
     named = builder.temporary_security_group_source_cidrs or builder.temporary_security_group_source_public_ip
-    if not isinstance(route, Bastion) or not builder.has_temporary_group or named:
+    if builder.ssh_bastion_host is None or not builder.has_temporary_group or named:
+        return None
+    from amibake.ssh.bastion import Bastion
+
+    if not isinstance(route, Bastion):
         return None
     with opened():
         found = route.address_seen(address, deadline=cloud.deadline)
@@ -131,6 +142,9 @@ def seen_from(cloud: Cloud, builder: Builder, route: Route, address: str) -> str
 def logged_in(cloud: Cloud, plan: Plan, launched: Launched, timer: Timer) -> Iterator[SSHHost]:
     """The builder by SSH, with its timer armed. When it cannot be reached, or no longer, the error has what EC2 says of
     it."""
+    from amibake.ssh.connect import connect
+    from amibake.ssh.credentials import Credentials
+
     builder, machine = plan.builder, launched.machine
     data = {
         "BuildID": cloud.build,
@@ -150,7 +164,7 @@ def logged_in(cloud: Cloud, plan: Plan, launched: Launched, timer: Timer) -> Ite
     credentials = Credentials(builder.ssh_username, key, builder.ssh_password, builder.ssh_agent_auth)
     with ExitStack() as connection:
         try:
-            with cloud.ledger.step("connect to the builder"):
+            with cloud.ledger.step("connect to the builder"), cloud.ledger.waits("instance answering"):
                 host = connection.enter_context(
                     connect(
                         launched.address,
@@ -206,6 +220,8 @@ _NO_TOKENS = (
 
 def _end_of(launched: Launched, builder: Builder, cloud: Cloud) -> str:
     """Whether it was the builder's end, and why, by what EC2 says once it has noticed; "" where it lives."""
+    from amibake.ssh.transport import FOREIGN, Patience, reason
+
     answered = 0
 
     def probe() -> Pending | None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Unpack
 
-from amibake.builder import CarnivoreOptions, ImageFilter, PrimalOptions
+from amibake.builder import ImageFilter
 from amibake.events import Emit
 from amibake.flow import bake
 from amibake.host import Provisioner
@@ -15,6 +15,7 @@ from amibake.ingredients import StrPath, carnivore, primal, shipped
 from amibake.secret import Secret
 
 if TYPE_CHECKING:
+    from amibake.builder import CarnivoreOptions, PrimalOptions
     from amibake.ec2.cloud import Session
 
 __all__ = ["build_carnivore", "build_primal", "shipped"]

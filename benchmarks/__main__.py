@@ -7,10 +7,11 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from benchmarks import keeping, report
 from benchmarks.bakes import BAKES
 from benchmarks.base import require_root
 from benchmarks.place import place
-from benchmarks.rows import Result, Row
+from benchmarks.rows import Result, Results, Row
 from benchmarks.running import measure, summary
 from benchmarks.starts import Start
 from benchmarks.uploads import UPLOADS
@@ -27,18 +28,29 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write docs/performance.md's table and plot")
     given = parser.parse_args()
     require_root()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    results: dict[str, Result] = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    machine, measured = keeping.this_machine(), dict[str, Result]()
     try:
         with place() as where:
             for name in given.rows:
-                results[name] = measure(where, rows[name], given.rounds)
+                measured[name] = measure(where, rows[name], given.rounds)
     except KeyboardInterrupt:
         print("interrupted; everything is removed", file=sys.stderr)
         return 130
-    for name in results:
+    results = {**keeping.load(machine), **measured}
+    print(f"\nmedians, on {machine}")
+    for name in measured:
         print(summary(rows[name], results))
-    return 1 if any(result.under_floor for result in results.values()) else 0
+    if given.write:
+        _write(machine, results)
+    return 1 if any(result.under_floor for result in measured.values()) else 0
+
+
+def _write(machine: str, results: Results) -> None:
+    keeping.save(machine, results)
+    for name in report.write(ROWS, results, machine):
+        print(f"{report.PAGE.name} does not say yet why {name} is as it is: it needs a heading of that name")
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ from benchmarks import standin
 from benchmarks.machines import PORT
 from benchmarks.measure import Failed, Took
 from benchmarks.place import Place
-from benchmarks.rows import OURS, Results, Row, Sample
+from benchmarks.rows import OURS, Count, Results, Row, Sample
 from benchmarks.standin import AWS_LIKE, NONE, StandIn, stand_in
 
-_MANY_OVER_ONE = 1.2
+_MANY_OVER_ONE, _MANY_CALLS_OVER_ONE = 1.2, 1.5
+_MOST_DESCRIBES = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,18 @@ class Bake(Row):
         if self.most is not None or ONE.name not in results:
             return self.most
         return _MANY_OVER_ONE * results[ONE.name].walls()[OURS]
+
+    def counts(self, results: Results) -> list[Count]:
+        """How often EC2 was asked, where it takes its time."""
+        one, ours = results.get(ONE.name), results.get(self.name)
+        found = ours.count("describes" if self == ONE else "describes per second") if ours else None
+        if found is None:
+            return []
+        if self == ONE:
+            return [Count("describe calls of that bake", found, _MOST_DESCRIBES)]
+        if self == MANY and one and (per_second := one.count("describes per second")):
+            return [Count("describe calls per second of these 20 bakes", found, _MANY_CALLS_OVER_ONE * per_second)]
+        return []
 
     def _run(self, place: Place, contender: str, ec2: StandIn) -> Took:
         motd = place.file("motd", "Baked.\n")

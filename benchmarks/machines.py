@@ -49,8 +49,14 @@ class Machine:
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         return Path(f"/proc/{children[0]}/root")
 
+    def unplug(self) -> None:
+        """It ends now, and all that runs on it; nothing waits for that."""
+        if self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
+
     def close(self) -> None:
-        """Pull the plug."""
+        """Remove it."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with suppress(OSError):
@@ -139,7 +145,7 @@ class EC2Machines:
         raise NotImplementedError(instance_id)
 
     def stop(self, instance_id: str, *, force: bool) -> None:
-        """Its time is the stand-in's; the plug is pulled."""
+        """At once: how long it takes is the stand-in's business."""
         del force
         self.terminate(instance_id)
 
@@ -151,7 +157,8 @@ class EC2Machines:
         """Likewise."""
         if timer := self._timers.pop(instance_id, None):
             timer.cancel()
-        self._all.pop(instance_id, None)  # the park removes it, when nothing is measured
+        if machine := self._all.pop(instance_id, None):
+            machine.unplug()  # the park removes it, when nothing is measured
 
     def create_image(self, instance_id: str, image_id: str) -> int:
         """Nobody launches what is baked here."""

@@ -47,6 +47,15 @@ class Result:
         return [who for who, samples in self.samples.items() if any(one.wall < self.floor for one in samples)]
 
 
+@dataclass(frozen=True)
+class Count:
+    """Something else that was counted of amibake, and how much it may be."""
+
+    title: str
+    value: float
+    goal: float
+
+
 Results = Mapping[str, Result]
 """By the row's name."""
 
@@ -61,6 +70,7 @@ class Row(ABC):
         contenders: Who does it, amibake first.
         rounds: How often each does, in turn.
         warm: Whether a first round is thrown away.
+        rivals: Whether the others do the same work, so that it is a matter of who is faster.
     """
 
     name: str
@@ -68,6 +78,7 @@ class Row(ABC):
     contenders: tuple[str, ...]
     rounds: int = 3
     warm: bool = False
+    rivals: bool = True
 
     @abstractmethod
     def measure(self, place: Place, contender: str) -> Sample:
@@ -84,3 +95,8 @@ class Row(ABC):
     @abstractmethod
     def goal(self, results: Results) -> float | None:
         """Seconds that amibake may take; None where that is not known without other results."""
+
+    def counts(self, results: Results) -> list[Count]:
+        """What else there is to tell."""
+        del results
+        return []

@@ -36,7 +36,10 @@ def summary(row: Row, results: Results) -> str:
         met = "" if ours is None else "  met" if ours <= goal else "  MISSED"
         lines.append(f"  {'goal':28} {goal:8.3f} s{met}")
     for who, wall in walls.items():
-        ratio = "" if who == OURS or not ours else f"  {wall / ours:.2f} × amibake's"
+        ratio = "" if who == OURS or not ours or not row.rivals else f"  {wall / ours:.2f} × amibake's"
         lines.append(f"  {who:28} {wall:8.3f} s  CPU {cpus[who]:6.3f} s{ratio}")
+    for count in row.counts(results):
+        met = "met" if count.value <= count.goal else "MISSED"
+        lines.append(f"  {count.title}: {count.value:.3g}, goal {count.goal:.3g}  {met}")
     lines += [f"  {who} was UNDER THE FLOOR: the bench is wrong" for who in result.under_floor]
     return "\n".join(lines)

@@ -21,6 +21,7 @@ class Start(Row):
     contenders: tuple[str, ...] = (OURS, _BARE, _BAKE)
     rounds: int = 15
     warm: bool = True
+    rivals: bool = False
 
     _SCRIPTS: ClassVar[dict[str, str]] = {OURS: "import_amibake", _BARE: "nothing", _BAKE: "import_bake"}
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import subprocess
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
 
 import pytest
 
+import amibake
 from amibake import loading
+from amibake.testing import Place
 
 
 def loaded_by(program: str) -> set[str]:
@@ -33,12 +39,51 @@ def test_baking_loads_neither_the_command_line_nor_a_stand_in_nor_what_only_othe
     assert not there & {"rich", "typer", "moto", "pytest", "invoke", "unittest"}
 
 
+def test_paramiko_is_left_to_be_loaded_while_ec2_answers() -> None:
+    there = loaded_by("import amibake; amibake.bake, amibake.build_primal, amibake.sweep, amibake.launch")
+    assert not there & {"paramiko", "nacl"}
+
+
+def test_a_module_is_loaded_meanwhile_and_the_thread_that_does_it_ends(no_thread_left: None) -> None:
+    program = """
+        import threading
+        from amibake.loading import meanwhile
+        for name in ("colorsys", "colorsys", "no_such_module"):
+            with meanwhile(name):
+                pass
+        assert threading.active_count() == 1
+    """
+    assert "colorsys" in loaded_by(dedent(program))
+
+
+def test_what_is_wrong_with_a_module_that_is_loaded_meanwhile_is_raised_where_it_is_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "broken_when_loaded.py").write_text("raise OSError('no entropy')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with loading.meanwhile("broken_when_loaded"), pytest.raises(OSError, match="no entropy"):
+        importlib.import_module("broken_when_loaded")
+
+
 def test_what_was_left_out_of_paramiko_is_there_when_a_program_uses_it() -> None:
     config = "Host a\\nMatch exec true\\n  User admin"
     asked = f"import paramiko; paramiko.SSHConfig.from_text('{config}').lookup('b')['user']"
     assert "invoke" in loaded_by(f"import amibake.ssh.library; {asked}")
     assert "invoke" in loaded_by(f"import invoke, amibake.ssh.library; {asked}")
     assert "invoke" in loaded_by("import amibake.ssh.library, invoke")
+
+
+def test_no_client_is_made_that_is_not_needed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, client = list[str](), place.session.client
+
+    def making(service: str, **options: Any) -> Any:
+        made.append(service)
+        return client(service, **options)
+
+    monkeypatch.setattr(place.session, "client", making)
+    builder = amibake.Builder(source_ami=place.source_ami, instance_type="t3.micro", ami_name="shop")
+    amibake.bake(builder, [amibake.Shell(inline=["true"])], session=place.session)
+    assert made == ["ec2"]
 
 
 def test_a_module_is_missing_for_one_thread_only_and_only_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -33,6 +34,16 @@ def test_importing_amibake_imports_no_third_party_module() -> None:
 def test_every_public_name_is_there() -> None:
     assert all(getattr(amibake, name) is not None for name in amibake.__all__)
     assert dir(amibake) == sorted(amibake.__all__)
+
+
+def test_the_names_can_be_imported_all_at_once_and_pickled() -> None:
+    names = dict[str, object]()
+    exec("from amibake import *", names)
+    assert names.keys() - {"__builtins__"} == set(amibake.__all__)
+    for public in (amibake.bake, amibake.Builder, amibake.Shell, amibake.Image, amibake.ScriptFailed):
+        assert pickle.loads(pickle.dumps(public)) is public
+    builder = amibake.Builder(ami_name="shop", tags={"a": "b"})
+    assert pickle.loads(pickle.dumps(builder)) == builder
 
 
 def test_public_names_stay_what_they_are_whatever_is_imported_first() -> None:

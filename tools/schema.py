@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,27 @@ def _closed(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
 
 
+_SANDBOX = _closed(
+    id=_TEXT,
+    region=_TEXT,
+    endpoint_url=_TEXT,
+    node_mirror=_TEXT,
+    pid={"type": "integer"},
+    since={"type": "number", "description": "Seconds since 1970."},
+    instances={
+        "type": "array",
+        "items": _closed(
+            id=_TEXT, state=_TEXT, instance_type=_TEXT, image=_TEXT, address=_TEXT, name=_TEXT, build=_TEXT
+        ),
+    },
+)
+_DOCTOR = _closed(
+    ok={"type": "boolean", "description": "Whether nothing is wrong."},
+    checks={
+        "type": "array",
+        "items": _closed(check=_TEXT, state={"enum": ["ok", "wrong", "unknown"]}, said=_TEXT, hint=_TEXT),
+    },
+)
 _PLAN = _closed(
     name={"description": "What the image would be called now.", **_TEXT},
     region=_TEXT,
@@ -60,6 +83,13 @@ _PLAN = _closed(
         "items": _closed(step=_TEXT, call=_TEXT, about=_TEXT, region={"description": "Empty for IAM.", **_TEXT}),
     },
 )
+
+
+@dataclass(frozen=True)
+class _Plain(Image):
+    """What JSON has of one."""
+
+    timings: Mapping[str, float]  # type: ignore[assignment]
 
 
 def schema() -> dict[str, Any]:
@@ -85,7 +115,7 @@ def _of_event(kind: type[events.Event]) -> dict[str, Any]:
 
 
 def _result() -> dict[str, Any]:
-    adapted: Any = TypeAdapter(Image)
+    adapted: Any = TypeAdapter(_Plain)
     image = adapted.json_schema()
     image["required"] = list(image["properties"])
     image.pop("title")
@@ -98,6 +128,9 @@ def _result() -> dict[str, Any]:
         "instance": {**anything, "description": "Of launch: id, region, public_ip, private_ip."},
         "sweep": {**anything, "description": "Of sweep, as amibake.Sweep in Python."},
         "policy": {**anything, "description": "Of policy."},
+        "doctor": {**_DOCTOR, "description": "Of doctor."},
+        "sandboxes": {"type": "array", "items": _SANDBOX, "description": "Of sandbox list."},
+        "console": {**_TEXTS, "description": "Of sandbox console: the lines."},
         "plan": {**_PLAN, "description": "Of build with --plan."},
     }
     return _line("result", "The command went well. The last line.", {}, more)

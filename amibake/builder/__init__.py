@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from pydantic import model_validator
 
@@ -13,13 +13,15 @@ from amibake.builder.access import Access, AssumeRole, access_mistakes
 from amibake.builder.ami import Ami, ami_mistakes
 from amibake.builder.devices import BlockDevice, Devices, devices_mistakes
 from amibake.builder.instance import Instance, MetadataOptions, Placement, instance_mistakes
-from amibake.builder.keywords import BuilderOptions, CarnivoreOptions, PrimalOptions
 from amibake.builder.network import Network, SubnetFilter, network_mistakes
 from amibake.builder.publication import DeregistrationProtection, Publication, publication_mistakes
 from amibake.builder.source import DEBIAN_12, DEBIAN_13, UBUNTU_24_04, WHEEZY, ImageFilter, Source
 from amibake.builder.spot import Spot, spot_mistakes
 from amibake.builder.ssh import SSH, ssh_mistakes
 from amibake.errors import InvalidOption
+
+if TYPE_CHECKING:
+    from amibake.builder.keywords import BuilderOptions, CarnivoreOptions, PrimalOptions
 
 __all__ = [
     "DEBIAN_12",
@@ -49,6 +51,14 @@ TEMPLATE_TAGS = ("tags", "snapshot_tags", "run_tags", "run_volume_tags", "spot_t
 
 _NOT_FOR_SPOT = ("ena_support", "sriov_support", "disable_stop_instance", "shutdown_behavior")
 _SYNONYMS = {"source_ami_filter": "source_ami", "security_group_id": "security_group_ids"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("BuilderOptions", "CarnivoreOptions", "PrimalOptions"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from amibake.builder import keywords  # for type checkers: a bake has no use for its hundreds of types
+
+    return getattr(keywords, name)
 
 
 class Builder(Publication, Ami, SSH, Devices, Spot, Instance, Network, Source, Access, defer_build=False):

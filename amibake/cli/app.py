@@ -10,11 +10,11 @@ import typer
 from typer.core import TyperGroup
 
 from amibake._version import __version__
-from amibake.cli import images, policies, sweeping
+from amibake.cli import doctor, images, policies, sandboxes, sweeping
 from amibake.cli.building import Stages
 from amibake.cli.unreadable import readable
 
-_ORDER = ("build", "images", "launch", "sweep", "policy", "sandbox")
+_ORDER = ("build", "images", "launch", "sweep", "doctor", "policy", "sandbox")
 
 
 class Commands(TyperGroup):
@@ -23,6 +23,11 @@ class Commands(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """Their names."""
         return sorted(super().list_commands(ctx), key=_ORDER.index)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """What is to be run; a list of all commands does without options that take a moment to put together."""
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, doctor.make_command() if name == "doctor" else found, rest
 
     def main(self, args: Any = None, *given: Any, **more: Any) -> Any:
         """Run what the command line says, and end the program with its exit status."""
@@ -47,17 +52,9 @@ app.add_typer(
 app.command("images")(images.images)
 app.command("launch")(images.launch)
 app.command("sweep")(sweeping.sweep)
+app.command("doctor", help=doctor.HELP)(lambda: None)
 app.command("policy")(policies.policy)
-
-
-@app.command(
-    "sandbox", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False
-)
-def _sandbox(context: typer.Context) -> None:
-    """An EC2 on this machine: up, prepare, clean. Like `python -m amibake.sandbox`."""
-    from amibake.sandbox.__main__ import main
-
-    sys.exit(main(context.args))
+app.add_typer(sandboxes.app, name="sandbox", help="An EC2 on this machine, with containers for instances.")
 
 
 def _version(wanted: bool) -> None:

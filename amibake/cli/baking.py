@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amibake import recipes
+from amibake.cli.asking import ASK, check_on_error, decide
 from amibake.cli.config import configured
 from amibake.cli.jsonlines import plain
 from amibake.cli.manifest import add_to_manifest, check_manifest
-from amibake.cli.options import Option, options_of
+from amibake.cli.options import Option, builder_options, options_of
 from amibake.cli.planning import plan as planned
 from amibake.cli.report import Note, Outcome, Reporter
 from amibake.cli.sources import settled
@@ -57,10 +58,11 @@ def bake(stage: str, given: Mapping[str, Any], wish: Wish, report: Reporter) -> 
     options = values(stage, given, wish.environment)
     if wish.manifest is not None:
         check_manifest(Path(wish.manifest))
+    check_on_error(options, sandbox=wish.sandbox)
     with _place(report, options, stage, wanted=wish.sandbox) as (session, options):
         if wish.plan:
             return planned(stage, options, session, report)
-        image = RECIPES[stage](**options, session=session, on_event=report.event)
+        image = _baked(stage, options, session, report)
     if image is None:
         return Outcome({"image": None}, ["no image was made: --skip-create-ami"])
     if wish.manifest is not None:
@@ -77,17 +79,37 @@ def bake(stage: str, given: Mapping[str, Any], wish: Wish, report: Reporter) -> 
     )
 
 
+def _baked(stage: str, options: dict[str, Any], session: Session | None, report: Reporter) -> Image | None:
+    asks = options.get("on_error") == ASK
+    options = {**options, "on_error": "keep"} if asks else options
+    try:
+        return RECIPES[stage](**options, session=session, on_event=report.event)
+    except Exception as error:
+        if asks:
+            decide(error, options, session, report)
+        raise
+
+
 def values(stage: str, given: Mapping[str, Any], environment: str | None = None) -> dict[str, Any]:
     """The keywords of what the command line gives, and, for the rest, the configuration file.
 
     Raises:
         InvalidOption: what can't be read, or is missing, each of them.
     """
+    return _read(OPTIONS[stage], stage, given, environment)
+
+
+def builder_values(stage: str, given: Mapping[str, Any], environment: str | None = None) -> dict[str, Any]:
+    """The same of the builder's options alone."""
+    return _read(builder_options(), stage, given, environment)
+
+
+def _read(options: list[Option], stage: str, given: Mapping[str, Any], environment: str | None) -> dict[str, Any]:
     known = {name: {option.name for option in options} for name, options in OPTIONS.items()}
     found = configured(stage, environment, known)
     found |= {name: value for name, value in given.items() if value is not None and value != []}
     read, mistakes = dict[str, Any](), list[str]()
-    for option in OPTIONS[stage]:
+    for option in options:
         if option.name in found:
             try:
                 read[option.name] = option.read(found[option.name])

@@ -73,7 +73,13 @@ def _stop(plan: Plan) -> Iterator[Call]:
 
 
 def _image(plan: Plan) -> Iterator[Call]:
-    yield Call(IMAGE, "ec2:CreateImage", f"{plan.names[plan.region]!r}, a draft", plan.region)
+    """While it is made, what nobody needs any more goes already."""
+    builder, here = plan.builder, plan.region
+    yield Call(IMAGE, "ec2:CreateImage", f"{plan.names[here]!r}, a draft", here)
+    if not builder.is_spot:
+        if builder.has_temporary_group:
+            yield Call(IMAGE, "ec2:ModifyInstanceAttribute", "the stopped builder leaves the temporary group", here)
+        yield from _ways_in(plan, IMAGE)
 
 
 def _remove(plan: Plan) -> Iterator[Call]:
@@ -86,15 +92,22 @@ def _remove(plan: Plan) -> Iterator[Call]:
     if builder.is_spot:
         yield Call(REMOVE, "ec2:DeleteFleets", "the fleet", here)
         yield Call(REMOVE, "ec2:DeleteLaunchTemplate", "the launch template", here)
+    if builder.is_spot or builder.skip_create_ami:
+        yield from _ways_in(plan, REMOVE)
+
+
+def _ways_in(plan: Plan, step: str) -> Iterator[Call]:
+    """What was made for the builder goes."""
+    builder, here = plan.builder, plan.region
     if _has_profile(builder):
-        yield Call(REMOVE, "iam:RemoveRoleFromInstanceProfile", "the role goes out of it", "")
-        yield Call(REMOVE, "iam:DeleteInstanceProfile", "the temporary instance profile", "")
-        yield Call(REMOVE, "iam:DeleteRolePolicy", "the role's policy", "")
-        yield Call(REMOVE, "iam:DeleteRole", "the role", "")
+        yield Call(step, "iam:RemoveRoleFromInstanceProfile", "the role goes out of it", "")
+        yield Call(step, "iam:DeleteInstanceProfile", "the temporary instance profile", "")
+        yield Call(step, "iam:DeleteRolePolicy", "the role's policy", "")
+        yield Call(step, "iam:DeleteRole", "the role", "")
     if builder.has_temporary_group:
-        yield Call(REMOVE, "ec2:DeleteSecurityGroup", "the temporary security group", here)
+        yield Call(step, "ec2:DeleteSecurityGroup", "the temporary security group", here)
     if builder.has_temporary_key:
-        yield Call(REMOVE, "ec2:DeleteKeyPair", "the temporary key pair", here)
+        yield Call(step, "ec2:DeleteKeyPair", "the temporary key pair", here)
 
 
 def _copy(plan: Plan) -> Iterator[Call]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
@@ -14,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from amibake import waiting
-from amibake.cli.report import Failure, Outcome, results
+from amibake.cli.report import Failure, Outcome, answer, results
 from amibake.cli.timeline import duration, timeline
 from amibake.cli.wording import printable
 from amibake.events import (
@@ -45,6 +46,9 @@ _STYLES: dict[type[Event], tuple[str, str]] = {
     Leftover: ("! ", "bold red"),
 }
 
+_MARKS = {"✓": "green", "✗": "bold red", "?": "yellow"}
+"""What lines of results begin with, and how they are shown then."""
+
 
 class View:
     """A reporter for terminals, on standard error. What came of it goes to standard output where that is none."""
@@ -57,11 +61,14 @@ class View:
         self._output: list[str] = []
         self._printed = 0.0
         self._spinner = Spinner("dots", style="cyan")
+        self._lock = threading.RLock()
+        """For what prints: rich erases as many lines as it takes for those below."""
+        self._ticker = threading.Thread(target=self._tick, name="live-view", daemon=True) if animated else None
+        self._over = threading.Event()
         self._live = Live(
             console=self._console,
             get_renderable=self.region,
-            auto_refresh=animated,
-            refresh_per_second=_REFRESHES,
+            auto_refresh=False,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
@@ -70,14 +77,33 @@ class View:
     def __enter__(self) -> Self:
         self._live.start()
         self._console.show_cursor(True)  # a program that a signal ends could not bring it back
+        if self._ticker:
+            self._ticker.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._over.set()
+        if self._ticker:
+            self._ticker.join()
         self._flush()
         self._live.stop()
 
+    def _tick(self) -> None:
+        while not self._over.wait(1 / _REFRESHES):
+            self._refresh()
+
+    def _refresh(self) -> None:
+        """Show below what is so now; what is printed next comes above that."""
+        with self._lock:
+            if self._ticker:
+                self._live.refresh()
+
     def event(self, event: Event) -> None:
         """Show it."""
+        with self._lock:
+            self._show(event)
+
+    def _show(self, event: Event) -> None:
         if isinstance(event, Output):
             self._output.append(printable(event.line))
             if time.monotonic() - self._printed > _TOGETHER:
@@ -96,8 +122,15 @@ class View:
             begun = self._steps[-1][1] if self._steps else now
             self._upload = None if event.sent == event.total else (event, begun)
         else:
-            mark, style = _STYLES.get(type(event), ("· ", ""))
-            self._print(Text(f"  {mark}{printable(str(event))}", style))
+            self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        mark, style = _STYLES.get(type(event), ("· ", ""))
+        text = printable(str(event))
+        if isinstance(event, Leftover):  # with a command to be copied
+            self._print(Text(f"  {mark}{text}", style))
+        else:
+            self._hang(f"  {mark}", text, style)
 
     def done(self, outcome: Outcome) -> None:
         """Where the time went, and what came of it."""
@@ -107,9 +140,9 @@ class View:
             self._print(timeline(outcome.timings, self._console.width))
         for line in outcome.more:
             self._print(Text(line, "dim"))
-        for line in outcome.text:
+        for number, line in enumerate(outcome.text):
             if sys.stdout.isatty():
-                self._print(Text(line, "bold"))
+                self._print(Text(line, _MARKS.get(line[:1], "" if number else "bold")))
             else:
                 results([line])
 
@@ -121,22 +154,48 @@ class View:
             style = {"error": "bold red", "hint": "bold yellow", "left behind": "bold red"}.get(word, "")
             self._print(Text.assemble((word + colon, style), rest))
 
+    def ask(self, told: Sequence[str], question: str) -> str | None:
+        """While nothing moves."""
+        with self._lock:
+            self._flush()
+            self._live.stop()
+            for line in told:
+                self._print(Text(printable(line)))
+            try:
+                return answer(question)
+            finally:
+                self._live.start()
+                self._console.show_cursor(True)
+
     def _finish(self, event: StepFinished) -> None:
         self._waiting = self._upload = None
         if self._steps:
             self._steps.pop()
+        self._refresh()
         mark, style = ("✗", "bold red") if event.failed else ("✓", "green")
         self._print(_in_two(Text.assemble((f"{mark} ", style), event.step), Text(duration(event.seconds), "dim")))
 
     def _flush(self) -> None:
-        lines, self._output = self._output, []
-        for line in lines:
-            for part in Text(line).wrap(self._console, self._console.width - len(_EDGE)):
-                self._print(Text(_EDGE + part.plain, "dim"))
-        self._printed = time.monotonic()
+        with self._lock:
+            lines, self._output = self._output, []
+            if lines:
+                self._refresh()
+            for line in lines:
+                for part in self._wrapped(line, len(_EDGE)):
+                    self._print(Text(_EDGE + part, "dim"))
+            self._printed = time.monotonic()
+
+    def _hang(self, mark: str, text: str, style: str) -> None:
+        """A mark, and beside it as many lines as the text takes."""
+        for number, part in enumerate(self._wrapped(text, len(mark))):
+            self._print(Text((" " * len(mark) if number else mark) + part, style))
+
+    def _wrapped(self, text: str, indent: int) -> list[str]:
+        return [part.plain.rstrip() for part in Text(text).wrap(self._console, self._console.width - indent)]
 
     def _print(self, what: RenderableType) -> None:
-        self._console.print(what, soft_wrap=isinstance(what, Text))
+        with self._lock:
+            self._console.print(what, soft_wrap=isinstance(what, Text))
 
     def region(self) -> RenderableType:
         """What is shown below, as it is now."""

@@ -50,6 +50,12 @@ class Logged:
         lines = [line for line in failure.lines if not (where and line.startswith("build: "))]
         self._inner.failed(replace(failure, data={**failure.data, "log": self.path}, lines=[*lines, *where]))
 
+    def ask(self, told: Sequence[str], question: str) -> str | None:
+        """The other one asks; both question and answer are written down."""
+        given = self._inner.ask(told, question)
+        self._write([*told, f"{question} {given or ''}"])
+        return given
+
     @property
     def path(self) -> str | None:
         """The file, if there is one."""

@@ -17,6 +17,7 @@ from amibake.builder import GROUPS
 from amibake.builder.base import Part
 from amibake.builder.descriptions import descriptions
 from amibake.cli import wording
+from amibake.cli.asking import with_ask
 from amibake.cli.kinds import VARIABLES, Kind, kind_of, part_of
 from amibake.cli.sources import SOURCE
 from amibake.flow import bake
@@ -92,7 +93,15 @@ def options_of(recipe: Callable[..., Any]) -> list[Option]:
     """All options of a recipe: its own first, then the builder's in their groups."""
     own = list(_own(recipe))
     taken = {option.name for option in own} | set(_DECIDED)
-    found = [*own, *(option for option in _of_the_builder() if option.name not in taken)]
+    return _in_flags([*own, *(option for option in _of_the_builder() if option.name not in taken)])
+
+
+def builder_options() -> list[Option]:
+    """The builder's options alone, but for those that only a recipe sets."""
+    return _in_flags([option for option in _of_the_builder() if option.name not in ("stage", "node_env")])
+
+
+def _in_flags(found: list[Option]) -> list[Option]:
     names = {option.name for option in found}
     return [replace(option, help=wording.in_flags(option.help, names) + option.kind.note) for option in found]
 
@@ -101,9 +110,10 @@ def _own(recipe: Callable[..., Any]) -> Iterator[Option]:
     said = {**_arguments(bake), **{name: text for name, text in _arguments(recipe).items() if "`bake`" not in text}}
     for name, parameter in inspect.signature(recipe).parameters.items():
         if name not in _NOT_OURS:
+            kind = _KINDS.get(name) or kind_of(_type(recipe, name))
             yield Option(
                 name,
-                _KINDS.get(name) or kind_of(_type(recipe, name)),
+                with_ask(kind) if name == "on_error" else kind,
                 _with_default(said[name], parameter.default),
                 "When it fails" if parameter.kind is parameter.KEYWORD_ONLY else "Recipe: what goes into the image",
                 required=parameter.default is parameter.empty,

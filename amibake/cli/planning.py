@@ -22,7 +22,7 @@ from amibake.flow import check
 from amibake.host import Provisioner
 from amibake.ledger import Ledger
 from amibake.provisioners import File, Shell
-from amibake.secret import HIDDEN
+from amibake.secret import HIDDEN, Secret, revealed
 from amibake.ssh.local import look_at, scan
 
 if TYPE_CHECKING:
@@ -102,10 +102,14 @@ def _shown(options: Mapping[str, Any]) -> Iterator[str]:
 def _step(step: Provisioner) -> dict[str, Any]:
     """What is sent up, with how much that is; or what is run, with the variables that it sees."""
     if isinstance(step, File):
-        files, size = _size(os.fspath(step.source or ""), step)
+        files, size = _size(os.fspath(step.source or ""), step) if step.content is None else (1, _length(step.content))
         return {"does": str(step), "files": files, "bytes": size, "variables": {}}
     variables = plain(step.environment_vars) if isinstance(step, Shell) else {}
     return {"does": str(step), "files": 0, "bytes": 0, "variables": variables}
+
+
+def _length(content: str | bytes | Secret) -> int:
+    return len(content if isinstance(content, bytes) else revealed(content).encode())
 
 
 def _size(source: str, step: File) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from amibake import waiting
 from amibake.cli.wording import printable
 from amibake.errors import AmibakeError
 from amibake.events import Event, Output
+from amibake.timings import Timings
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Outcome:
         more: What people at a terminal may want to know besides, before the text.
         brief: What --quiet prints, one line each.
         status: The exit status.
-        timings: {step: seconds}, where it took steps.
+        timings: Where the time went, where it took steps.
     """
 
     data: Mapping[str, Any]
@@ -34,7 +35,7 @@ class Outcome:
     more: Sequence[str] = ()
     brief: Sequence[str] = ()
     status: int = 0
-    timings: Mapping[str, float] = field(default_factory=dict)
+    timings: Timings = field(default_factory=Timings)
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,9 @@ class Reporter(Protocol):
     def failed(self, failure: Failure) -> None:
         """It did not."""
 
+    def ask(self, told: Sequence[str], question: str) -> str | None:
+        """Tell something, and ask a person: the line that is the answer, in lower case, or None where there is none."""
+
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
 
@@ -95,6 +99,12 @@ class Plain:
         """What went wrong, on standard error."""
         for line in failure.lines:
             write(sys.stderr, line)
+
+    def ask(self, told: Sequence[str], question: str) -> str | None:
+        """By standard error and standard input."""
+        for line in told:
+            write(sys.stderr, printable(line))
+        return answer(question)
 
     def __enter__(self) -> Self:
         return self
@@ -152,6 +162,19 @@ def stamped(event: Event) -> str:
     """An event as a line with the time of day."""
     now = time.strftime("%H:%M:%S", time.localtime(waiting.clock.epoch()))
     return f"{now} {'  | ' if isinstance(event, Output) else ''}{printable(str(event))}"
+
+
+def answer(question: str) -> str | None:
+    """What is answered on standard input; None at its end, or for Ctrl-C."""
+    print(question, end=" ", file=sys.stderr, flush=True)
+    try:
+        line = sys.stdin.readline()
+    except KeyboardInterrupt:
+        line = ""
+    if not line:
+        write(sys.stderr, "")
+        return None
+    return line.strip().lower()
 
 
 def results(lines: Sequence[str]) -> None:

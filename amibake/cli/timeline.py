@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from rich.table import Table
 from rich.text import Text
+
+from amibake.timings import Timings
 
 _BAR = 30
 """The width of the longest bar, on a terminal of more than 100 columns."""
@@ -21,20 +21,26 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def timeline(timings: Mapping[str, float], width: int) -> Table:
-    """A line for each step, with a bar where it began and ended, one step after another."""
-    total = sum(timings.values()) or 1.0
+def timeline(timings: Timings, width: int) -> Table:
+    """A line for each step, with a bar where it began and ended, and what all of them have waited for."""
+    total = timings.total or 1.0
     bar = _BAR if width > _NARROW else min(_BAR // 2, width // 3)
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True, overflow="ellipsis", max_width=max(8, width - bar - 12))
     table.add_column(no_wrap=True, min_width=bar)
     table.add_column(justify="right", no_wrap=True)
-    before = 0.0
-    for step, seconds in timings.items():
-        start, end = (round(bar * at / total) for at in (before, before + seconds))
-        before += seconds
-        table.add_row(
-            f"  {step}", Text(" " * min(start, bar - 1) + ("━" * (end - start) or "╸"), "cyan"), duration(seconds)
-        )
-    table.add_row(Text("  in all", "bold"), "", Text(duration(sum(timings.values())), "bold"))
+    for step in timings.steps:
+        start, end = (round(bar * at / total) for at in (step.start, step.start + step.seconds))
+        drawn = Text(" " * min(start, bar - 1) + ("━" * (end - start) or "╸"), "cyan")
+        table.add_row(f"  {step.name}", drawn, duration(step.seconds))
+    table.add_row(Text("  in all", "bold"), "", Text(duration(timings.total), "bold"))
+    for what, seconds in _waited(timings).items():
+        table.add_row(Text(f"  of which until {what}", "dim"), "", Text(duration(seconds), "dim"))
     return table
+
+
+def _waited(timings: Timings) -> dict[str, float]:
+    waited: dict[str, float] = {}
+    for one in timings.waits:
+        waited[one.what] = waited.get(one.what, 0.0) + one.seconds
+    return waited

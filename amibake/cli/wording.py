@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 _WRITTEN = re.compile(r"`?\b([a-z]+(?:_[a-z0-9]+)+)(?:=(True|False|\"[^\"]*\"))?`?")
-_OF_PYTHON = {
+
+
+def _known_image(match: re.Match[str]) -> str:
+    return f'="{match[1].lower()}-{match[2]}"'
+
+
+_OF_PYTHON: dict[str, str | Callable[[re.Match[str]], str]] = {
+    r"=amibake\.([A-Z]+)_(\d+)\b": _known_image,
+    r"=\[…\]": " …",
     r" Not together with `session=`\.": "",
     r"pass session=": "give --profile",
     r"bake\(…, resume='(\w+)'\)": r"--resume \1",

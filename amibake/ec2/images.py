@@ -97,7 +97,7 @@ def wait_until_available(cloud: Cloud, images: Mapping[str, str]) -> dict[str, I
     """
     unknown: dict[str, Deadline] = {}
     done: dict[str, ImageTypeDef] = {}
-    with ExitStack() as sights:
+    with cloud.ledger.waits("image available"), ExitStack() as sights:
         seen: dict[str, Sight[ImageTypeDef]] = {}
         for region, image_id in images.items():
             there = cloud.elsewhere(region)

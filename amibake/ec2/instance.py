@@ -113,6 +113,7 @@ class Machine:
         return self._wait(
             f"instance {self.id} to run" if running else f"an address of instance {self.id}",
             judge,
+            awaited="instance running" if running else "address of the instance",
             deadline=Deadline(600, within=self.cloud.deadline),
             hint="Without an address of the wanted kind: see associate_public_ip_address and ssh_interface.",
         )
@@ -137,7 +138,8 @@ class Machine:
             raise self._gone(found, f" where it should become {wanted}")
 
         early = _STOPS if wanted == "stopped" else 0.0
-        (found,) = self._wait(f"instance {self.id} to be {wanted}", judge, deadline=deadline, early=early)
+        what = f"instance {self.id} to be {wanted}"
+        (found,) = self._wait(what, judge, awaited=f"instance {wanted}", deadline=deadline, early=early)
         return found
 
     def _wait(
@@ -145,19 +147,20 @@ class Machine:
         what: str,
         judge: Callable[[InstanceTypeDef | None], T | _Not],
         *,
+        awaited: str,
         deadline: Deadline,
         early: float = 0.0,
         hint: str = "",
     ) -> T:
         """Look at it until `judge` has something else to say than what it is `_Not`."""
-        with watching(self.cloud, INSTANCES, self.id, self.describe) as sight:
+        ledger = self.cloud.ledger
+        with ledger.waits(awaited), watching(self.cloud, INSTANCES, self.id, self.describe) as sight:
 
             def probe() -> T | Pending:
                 answer = judge(sight.look())
                 return sight.pending(answer.seen) if isinstance(answer, _Not) else answer
 
-            emit = self.cloud.ledger.emit
-            return wait_for(what, probe, deadline=deadline, emit=emit, early=early, steady=STEADY, hint=hint)
+            return wait_for(what, probe, deadline=deadline, emit=ledger.emit, early=early, steady=STEADY, hint=hint)
 
     def stop(self) -> InstanceTypeDef | None:
         """Shut it down and wait until it is off; answers with what EC2 says of it then."""

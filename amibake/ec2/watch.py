@@ -88,6 +88,11 @@ class _Watch:
     number: int = 0
     slower: float = 1.0
 
+    @property
+    def apart(self) -> float:
+        """Seconds between an answer and the next question: each who begins to wait would look often at first."""
+        return min(0.25 * (len(self.ids) - 1), 1.0)
+
 
 _lock = threading.Lock()
 _watches: dict[tuple[object, ...], _Watch] = {}
@@ -117,9 +122,13 @@ class Sight(Generic[Found]):
                     self._number, self._at = watch.number, watch.at
                     return cast("Found | None", watch.answer.get(self._name))
                 others = watch.asking
-            if others is None or patience <= 0:
+                early = watch.at + watch.apart - waiting.clock.now()
+            if others is not None and patience > 0:
+                patience -= waiting.block(others, min(patience, 0.25))
+            elif early > 0:
+                waiting.sleep(early)
+            else:
                 return self._ask()
-            patience -= waiting.block(others, min(patience, 0.25))
 
     def pending(self, seen: str) -> Pending:
         """What a probe answers that has seen this, and not what it waits for."""

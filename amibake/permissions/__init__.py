@@ -50,10 +50,11 @@ def policy(
         kms_keys: The ARNs of the KMS keys, for "encryption" [all keys of the account].
 
     Raises:
-        InvalidOption: no such feature, partition or account, "instance_profile" without roles, or nothing at all.
+        InvalidOption: no such feature, partition or account, what is no ARN of a role or a key, "instance_profile"
+            without roles, or nothing at all.
     """
     wanted = {*([BASE] if bake else []), *features, *(features_of(builder) if builder is not None else ())}
-    mistakes = list(_mistakes(features, partition, account_id))
+    mistakes = [*_mistakes(features, partition, account_id), *_no_arns(roles, kms_keys)]
     if not wanted:
         mistakes.append("bake: without it and without features there is nothing to allow")
     if "instance_profile" in wanted and not roles:
@@ -74,6 +75,17 @@ def _mistakes(features: Sequence[str], partition: str, account_id: str) -> Itera
         yield f"partition: {partition!r} is not one of {', '.join(PARTITIONS)}"
     if not re.fullmatch(r"[0-9]{12}|\*", account_id):
         yield f'account_id: {account_id!r} is neither 12 digits nor "*"'
+
+
+def _no_arns(roles: Sequence[str], kms_keys: Sequence[str]) -> Iterator[str]:
+    """What IAM would refuse, or what would allow nothing: it compares ARNs, and knows no names."""
+    for option, given, kind, example in (
+        ("roles", roles, "iam::[^:]*:role/", "arn:aws:iam::123456789012:role/web"),
+        ("kms_keys", kms_keys, "kms:[^:]*:[^:]*:key/", "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-…"),
+    ):
+        for one in given:
+            if not re.fullmatch(rf"arn:[\w-]+:{kind}\S+", str(one)):
+                yield f"{option}: {one!r} is not an ARN, such as {example}"
 
 
 def features_of(builder: Builder) -> tuple[str, ...]:

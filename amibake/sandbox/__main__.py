@@ -18,11 +18,11 @@ from amibake.sandbox.mirror.releases import DEFAULT_VERSIONS, parse_version
 from amibake.sandbox.owner import Worker
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run a command; answers with its exit status."""
+def main(arguments: Sequence[str], program: str = "python -m amibake.sandbox") -> int:
+    """Run a command; answers with its exit status. `program` is what it is called in the help."""
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
         arguments = ["up", *arguments]
-    options = _parser().parse_args(arguments)
+    options = _parser(program).parse_args(arguments)
     try:
         with interruptible(ends_process=False), opened():
             options.run(options)
@@ -67,8 +67,8 @@ def _work(task: str, **options: object) -> dict[str, Any]:
             worker.stop()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m amibake.sandbox", description="EC2 on this machine.")
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program, description="EC2 on this machine.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     up = commands.add_parser("up", help="keep one up until Ctrl-C; standard output: what points other programs at it")
     up.set_defaults(run=_up)

@@ -73,6 +73,17 @@ def run(
     return stdout
 
 
+def interact(*command: str) -> int:
+    """Run a program at the user's own terminal, with the user's own streams; answers with its exit status. Ctrl-C is
+    for the program."""
+    with subprocess.Popen(command) as process:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            return process.wait()
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
 def _end(process: subprocess.Popen[str]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)

@@ -24,6 +24,7 @@ from typing import Literal
 
 from amibake.errors import AmibakeError
 from amibake.sandbox.commands import CommandFailed, run
+from amibake.sandbox.syscalls import write_profile
 
 Init = Literal["systemd", "sysvinit"]
 
@@ -66,12 +67,14 @@ class Containers:
         self._directory = directory
         self._state = state_directory(cloud_id)
         self._environment = {"CONTAINERS_CONF": str(directory / "containers.conf")}
+        self._syscalls: list[str] = []
         self._forgetting = ThreadPoolExecutor(1, "amibake-sandbox-forgetting")
 
     def open(self) -> None:
-        """Write podman's configuration."""
+        """Write podman's configuration, and what it is to let programs ask the kernel for."""
         self._directory.mkdir(parents=True, exist_ok=True)
         (self._directory / "containers.conf").write_text(_configuration())
+        self._syscalls = write_profile(self._directory / "seccomp.json")
 
     def start(self, boot: Boot) -> int:
         """Switch a machine on; answers with a pidfd of its init."""
@@ -96,6 +99,7 @@ class Containers:
             "--no-hosts",
             "--security-opt=label=disable",
             *_apparmor_options(),
+            *self._syscalls,
             *_init_options(boot),
             *resolver_options(),
         ]
@@ -177,14 +181,22 @@ class Containers:
     def _name(self, instance_id: str) -> str:
         return f"amibake-{self._id}-{instance_id}"
 
-    def _podman(self, *arguments: str | Path) -> str:
-        place = (
+    def within(self, instance_id: str, *words: str, terminal: bool) -> list[str]:
+        """The command line that runs something in a machine that is on, at this terminal or without one."""
+        options = ["--interactive", *(["--tty", f"--env=TERM={os.environ.get('TERM', 'dumb')}"] if terminal else [])]
+        environment = [f"{name}={value}" for name, value in self._environment.items()]
+        return ["env", *environment, "podman", *self._place(), "exec", *options, self._name(instance_id), *words]
+
+    def _place(self) -> tuple[str, ...]:
+        return (
             f"--root={self._directory / 'podman'}",
             f"--runroot={self._state / 'run'}",
             f"--tmpdir={self._state / 'tmp'}",
             "--storage-driver=vfs",
         )
-        return run("podman", *place, *arguments, env=self._environment)
+
+    def _podman(self, *arguments: str | Path) -> str:
+        return run("podman", *self._place(), *arguments, env=self._environment)
 
 
 def state_directory(cloud_id: str) -> Path:

@@ -138,7 +138,12 @@ class Worker:
 
 
 def _as_root(needed: bool) -> list[str]:
-    if not needed or os.geteuid() == 0:
+    return as_root() if needed else []
+
+
+def as_root() -> list[str]:
+    """What a command line has to begin with to run as root. Raises SandboxUnavailable when there is no sudo."""
+    if os.geteuid() == 0:
         return []
     if not shutil.which("sudo"):
         raise SandboxUnavailable("the local EC2's containers need root, and there is no sudo", hint="run this as root")

@@ -124,7 +124,8 @@ class PodmanEngine:
             try:
                 self._layers.create_disk(launch.instance_id, launch.image_id)
                 write_seed(machine.directory / "seed", launch)
-                self.set_ingress(launch.instance_id, self._ingress.get(launch.instance_id, ()))
+                if rules := self._ingress.get(launch.instance_id):
+                    self._network.set_ingress(machine.address, rules)
                 self._power_on(launch.instance_id, machine)
             except BaseException:
                 self.terminate(launch.instance_id)

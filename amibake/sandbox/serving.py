@@ -99,6 +99,7 @@ def _live(
 
     from amibake.sandbox.api import ApiServer
     from amibake.sandbox.engines import make_engine
+    from amibake.sandbox.living import announce
     from amibake.sandbox.metadata.books import Books
     from amibake.strict import Delays, StrictEC2
 
@@ -118,6 +119,8 @@ def _live(
     engine.offer_metadata(Books(strict))
     node_mirror = mirror.start(engine.gateway, engine.mirror_port)
     server = undo.enter_context(ApiServer(listening, options.key))
+    facts = {"id": options.id, "key": options.key, "region": options.region, "engine": options.engine}
+    announce(directory.path, **facts, endpoint_url=server.url, node_mirror=node_mirror)
     wait(Addresses(server.url, node_mirror))
 
 

@@ -17,6 +17,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -122,8 +123,13 @@ def _prepare(events: Events, task: dict[str, Any]) -> None:
     from amibake.sandbox.mirror.store import NodeStore
 
     cache = Path(task["cache"])
-    for kind in task["bases"]:
-        ensure_base(kind, cache / "bases", progress=events.progress)
+    pool = ThreadPoolExecutor()
+    try:  # side by side: most of it keeps one processor busy
+        making = [pool.submit(ensure_base, kind, cache / "bases", progress=events.progress) for kind in task["bases"]]
+        for base in making:
+            base.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # what they wait for is ended together with this process
     store = NodeStore(cache / "node", events.progress)
     releases = [store.find(version) for version in task["node_versions"]]
     for release in releases:
@@ -137,7 +143,18 @@ def _clean(events: Events, task: dict[str, Any]) -> None:
     events.result({"removed": clean(Path(task["cache"]), events.progress)})
 
 
-_TASKS: dict[str, Callable[[Events, dict[str, Any]], None]] = {"serve": _serve, "prepare": _prepare, "clean": _clean}
+def _list(events: Events, task: dict[str, Any]) -> None:
+    from amibake.sandbox.living import look
+
+    events.result({"clouds": look(Path(task["cache"]))})
+
+
+_TASKS: dict[str, Callable[[Events, dict[str, Any]], None]] = {
+    "serve": _serve,
+    "prepare": _prepare,
+    "clean": _clean,
+    "list": _list,
+}
 
 
 def _take_over_streams() -> tuple[IO[str], Events]:

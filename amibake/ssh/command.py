@@ -87,7 +87,9 @@ class Running:
         self.sent = threading.Event()
         self._failure: BaseException | None = None
         self._trouble: BaseException | None = None
+        begun = time.monotonic()
         self._channel = transport.open_session(timeout=min(_OPEN, max(deadline.remaining(), _TICK)))
+        self._round_trip = time.monotonic() - begun
         self._threads = [
             threading.Thread(target=self._send, args=(feed,), name="amibake-ssh-stdin", daemon=True),
             threading.Thread(target=self._read, args=("stdout",), name="amibake-ssh-stdout", daemon=True),
@@ -157,6 +159,7 @@ class Running:
             self._close_channel()
         for thread in self._all_threads():
             thread.join()
+        self._transport.takers.pop(self._channel.get_id(), None)
 
     def _all_threads(self) -> Iterator[threading.Thread]:
         """Those that open lanes come first: there are no more lanes once they have ended."""
@@ -194,7 +197,7 @@ class Running:
             begun = time.monotonic()
             # bytes, because a path in it may not be UTF-8
             self._channel.exec_command(self._command.encode("utf-8", "surrogateescape"))
-            outlet = Outlet(self._channel, time.monotonic() - begun, self._lane)
+            outlet = Outlet(self._channel, min(self._round_trip, time.monotonic() - begun), self._lane)
             self._transport.takers[self._channel.get_id()] = outlet.taken
             feed(outlet, self._tell)
             self._channel.shutdown_write()

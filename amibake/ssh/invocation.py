@@ -41,6 +41,9 @@ echo "$1 $amibake_main"
 exec "$amibake_shell" -c "$3"
 """
 
+# Without the token: a pattern for each run would drive the program's own out of the cache that `re` has.
+_MAIN = re.compile(rb"(\d+(?::[-0-9a-f]*){4})\n")
+
 _MOST = 1 << 16
 """Bytes of output, of a login shell's start-up files, among which a run's first line is looked for."""
 
@@ -70,7 +73,7 @@ class Beginning:
 
     def __init__(self, token: str, receive: Callable[[Chunk], None]) -> None:
         self.main = ""
-        self._line = re.compile(rb"%s (\d+(?::[-0-9a-f]*){4})\n" % token.encode())
+        self._token = f"{token} ".encode()
         self._receive = receive
         self._held = b""
         self._over = False
@@ -81,9 +84,11 @@ class Beginning:
             self._receive(chunk)
             return
         self._held += chunk.data
-        if found := self._line.search(self._held):
+        start = self._held.find(self._token)
+        found = _MAIN.match(self._held, start + len(self._token)) if start >= 0 else None
+        if found:
             self.main = found[1].decode()
-            self._held = self._held[: found.start()] + self._held[found.end() :]
+            self._held = self._held[:start] + self._held[found.end() :]
         if found or len(self._held) > _MOST:
             self.end()
 

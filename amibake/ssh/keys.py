@@ -6,14 +6,16 @@ import base64
 import io
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from amibake import waiting
-from amibake.ssh.library import paramiko
+
+if TYPE_CHECKING:
+    import paramiko
 
 _PrivateKey = ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
@@ -36,6 +38,8 @@ class KeyPair:
 
     def signer(self) -> paramiko.PKey:
         """The private half as paramiko wants it."""
+        from amibake.ssh.library import paramiko
+
         kinds: dict[str, type[paramiko.PKey]] = {"ssh-ed25519": paramiko.Ed25519Key, "ssh-rsa": paramiko.RSAKey}
         kind = kinds.get(self.public.split(" ", 1)[0], paramiko.ECDSAKey)
         key = kind.from_private_key(io.StringIO(self.private.decode("ascii")))

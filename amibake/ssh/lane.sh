@@ -4,11 +4,16 @@
 set -eu
 name=$1 number=$2
 shift 2
-for beside do cd -P "$beside" 2>/dev/null && break; done
+round=0
+until for beside do [ -p "$beside/lane$number" ] && cd -P "$beside" && break; done; do
+    round=$((round + 1))
+    [ "$round" -lt 100 ] # then it is not coming: it has ended
+    sleep 0.05
+done
 # What is named so may be another's, if somebody who may write there has moved ours: in a directory which is ours and closed
 # to everybody else, nobody has planted anything.
 case $PWD in */"$name") ;; *) exit 1 ;; esac
-[ -O . ] && [ "$(stat -c %a .)" = 700 ] && [ -p "lane$number" ]
+[ -O . ] && [ "$(stat -c %a .)" = 700 ] && [ -p "lane$number" ] || exit 1
 exec 3>"lane$number"
 echo open
 exec cat >&3

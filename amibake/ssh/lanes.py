@@ -9,8 +9,7 @@ import queue
 import threading
 from contextlib import suppress
 
-import paramiko
-
+from amibake.ssh.library import paramiko
 from amibake.ssh.transport import FOREIGN, ClientTransport
 
 LANES = 3

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from amibake.ssh.dial import DEAD_AFTER
-from amibake.ssh.library import paramiko
+
+if TYPE_CHECKING:
+    import paramiko
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,8 @@ class Options:
         keep_alive_interval: Seconds between two questions whether the peer is there; 0 or less: none are asked.
         answers_within: Seconds after the first unanswered question in which anything at all has to come from the peer,
             else it is taken for dead. That adds to the interval: it may have died just after its last answer.
-        ciphers: Those that may be used, the best first; none: paramiko's own choice.
+        ciphers: Those that may be used, the best first; none: paramiko's own choice, AES-GCM first, which takes the
+            least of both sides' time.
         key_exchange_algorithms: The same of key exchanges.
     """
 
@@ -29,14 +33,17 @@ class Options:
     def apply(self, transport: paramiko.Transport) -> None:
         """To one that has not begun yet. Names must be known: see `check_algorithms`."""
         security = transport.get_security_options()
-        if self.ciphers:
-            security.ciphers = tuple(self.ciphers)
+        security.ciphers = tuple(self.ciphers or sorted(security.ciphers, key=lambda name: "-gcm" not in name))
         if self.key_exchange_algorithms:
             security.kex = tuple(self.key_exchange_algorithms)
 
 
-def check_algorithms(ciphers: Iterable[str] = (), key_exchange_algorithms: Iterable[str] = ()) -> list[str]:
+def check_algorithms(ciphers: Sequence[str] = (), key_exchange_algorithms: Sequence[str] = ()) -> list[str]:
     """What is wrong with these names: one line for each list, which says what there is."""
+    if not ciphers and not key_exchange_algorithms:
+        return []
+    from amibake.ssh.library import paramiko
+
     # Its table, because the security options list only what is on by default.
     transport = paramiko.Transport
     ciphers_known = sorted(transport._cipher_info)  # type: ignore[attr-defined] # noqa: SLF001

@@ -27,9 +27,10 @@ class Pace:
     def pack(self, block: bytes | bytearray, seconds_for_a_byte: float | None) -> bytes | None:
         """The block in gzip's format; None where it is to go as it is.
 
-        What a byte takes on the line is None while nothing is known of that.
+        What a byte takes on the line is None while nothing is known of that: then an answer is awaited, so there is
+        time.
         """
-        level = 1 if seconds_for_a_byte is None else self._best(seconds_for_a_byte)
+        level = max(_LEVELS) if seconds_for_a_byte is None else self._best(seconds_for_a_byte)
         if level == 0:
             self._as_they_are += 1
             if self._as_they_are % _AGAIN == 0:

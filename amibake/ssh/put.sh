@@ -62,13 +62,12 @@ cd -P "$staging"
 # From here on nothing is reached through a path that somebody who may write to $into could bend.
 case $PWD in */"$name") ;; *) fail "somebody has moved $staging" ;; esac
 
-# The stream comes in blocks (blocks.py). A lane's other end is open when `lanes` has come, and it has an end only while
-# nobody here could write to it.
+# The stream comes in blocks, unless `rest` comes first (blocks.py). A lane's other end is open when `lanes` has come; and
+# a lane has an end only while nobody here could write to it.
 blocks() {
     if [ -n "$lanes" ]; then exec 7<>lane1 8<>lane2 9<>lane3; fi
-    while read -r what source size count how; do
+    while [ -n "$what" ]; do
         case $what in
-            rest) exec cat ;;
             lanes) exec 3<lane1 4<lane2 5<lane3 7>&- 8>&- 9>&- ;;
             block)
                 if [ -n "$how" ]; then
@@ -78,10 +77,13 @@ blocks() {
                 fi
                 ;;
         esac
+        read -r what source size count how || what=
     done
 }
+unpack() { tar -x -p -f - --no-same-owner --warning=no-timestamp; }
 if [ -n "$lanes" ]; then mkfifo lane1 lane2 lane3; fi
-blocks | tar -x -p -f - --no-same-owner --warning=no-timestamp
+read -r what source size count how || fail 'the stream was cut'
+if [ "$what" = rest ]; then unpack; else blocks | unpack; fi
 [ -f end ] || fail 'the stream was cut'
 
 # In this output each file has one line, whatever its name: a backslash ahead of the digest says that the name is escaped.

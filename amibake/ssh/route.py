@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from amibake.ssh import dial
-from amibake.ssh.transport import Patience
-from amibake.ssh.wire import Wire
 from amibake.waiting import Deadline
+
+if TYPE_CHECKING:
+    from amibake.ssh.transport import Patience
+    from amibake.ssh.wire import Wire
 
 
 class Route(Protocol):
@@ -42,4 +44,6 @@ class Direct:
 
     def open(self, address: str, port: int, _username: str, patience: Patience) -> Wire:
         """See `Route.open`."""
+        from amibake.ssh.wire import Wire
+
         return Wire(dial.dial(address, port, Deadline(patience.tcp)))

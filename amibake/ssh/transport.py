@@ -27,7 +27,12 @@ logging.getLogger(_LOGGER).setLevel(logging.CRITICAL + 1)
 
 class ClientTransport(paramiko.Transport):
     """paramiko's, and it keeps by which signal a command died, which paramiko drops (its issue 598), asks the peer
-    whether it is still there, and ends without leaving anything."""
+    whether it is still there, and ends without leaving anything.
+
+    Attributes:
+        signals: By which one a command died, by its channel's number.
+        takers: Whom to tell how many bytes more the far side has taken, by the channel's number.
+    """
 
     def __init__(self, wire: Wire) -> None:
         super().__init__(wire)  # type: ignore[arg-type] # what the stubs ask of a socket, paramiko does not

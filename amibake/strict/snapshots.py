@@ -7,10 +7,11 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from moto.ec2.exceptions import EC2ClientError
-from moto.ec2.models import EC2Backend, ec2_backends
+from moto.ec2.models import EC2Backend
 from moto.ec2.models import elastic_block_store as hooked
 from moto.ec2.utils import random_snapshot_id
 
+from amibake.strict.books import all_backends
 from amibake.strict.work import Phase
 
 if TYPE_CHECKING:
@@ -95,10 +96,9 @@ class Snapshots(EC2Backend):
 
     def release_disk(self, disk: str | None) -> None:
         """Have a disk forgotten once no image and no snapshot of any region needs it."""
-        backends = [backend for _, _, backend in ec2_backends.iter_backends()]
         users = [
             user
-            for backend in backends
+            for backend in all_backends()
             for user in (*backend.amis.values(), *backend.snapshots.values(), *backend.unseen.values())
         ]
         if disk and all(getattr(user, "disk", None) != disk for user in users):

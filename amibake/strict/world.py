@@ -20,6 +20,7 @@ from moto.ec2.models import instances as instances_module
 from moto.ec2.responses import EC2Response
 
 from amibake.errors import AmibakeError
+from amibake.strict.books import all_backends
 from amibake.strict.catalogue import Catalogue
 from amibake.strict.faults import Faults
 from amibake.strict.groups import Groups, ingress_of
@@ -159,7 +160,7 @@ class StrictEC2(Catalogue, Faults, Record):
             AmibakeError: There is no such spot instance.
         """
         with self.changing():
-            for _, _, backend in ec2_backends.iter_backends():
+            for backend in all_backends():
                 instance = backend.get_instance_by_id(instance_id)
                 if instance and instance.spot_request:
                     instance.interrupt()
@@ -178,7 +179,7 @@ class StrictEC2(Catalogue, Faults, Record):
             AmibakeError: There is no such subnet.
         """
         with self.changing():
-            for _, _, backend in ec2_backends.iter_backends():
+            for backend in all_backends():
                 if backend.set_free_addresses(subnet_id, count):
                     return
         raise AmibakeError(f"there is no subnet {subnet_id}")
@@ -207,7 +208,7 @@ class StrictEC2(Catalogue, Faults, Record):
         return lane.add(do)
 
     def _refresh_ingress(self) -> None:
-        for _, _, backend in ec2_backends.iter_backends():
+        for backend in all_backends():
             for instance in backend.all_instances():
                 rules = ingress_of(instance) if instance.up else instance.ingress
                 if rules != instance.ingress:
@@ -218,7 +219,7 @@ class StrictEC2(Catalogue, Faults, Record):
         if rebooting or not self._executor:
             return
         with self.changing():
-            for _, _, backend in ec2_backends.iter_backends():
+            for backend in all_backends():
                 if instance := backend.get_instance_by_id(instance_id):
                     instance.powered_off()
 

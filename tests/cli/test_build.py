@@ -99,6 +99,7 @@ def test_only_one_way_of_telling_can_be_asked_for(primal: Run, place: Place) -> 
     done = primal("--json", "-q")
     assert done.exit_code == 2
     assert "only one of --plain, --json and --quiet" in done.stderr
+    assert json.loads(done.stdout)["exit_code"] == 2
 
 
 def test_a_failed_script_is_told_with_its_last_lines(primal: Run, place: Place) -> None:

@@ -93,6 +93,23 @@ def test_the_policy_is_the_librarys(run: Run) -> None:
     assert "did you mean sharing?" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "mistake"),
+    [
+        (("--roles", "web"), "--roles: 'web' is not an ARN, such as arn:aws:iam::123456789012:role/web"),
+        (
+            ("--roles", "arn:aws:iam::123456789012:user/me"),
+            "--roles: 'arn:aws:iam::123456789012:user/me' is not an ARN",
+        ),
+        (("--kms-keys", "alias/x"), "--kms-keys: 'alias/x' is not an ARN"),
+    ],
+)
+def test_a_policy_names_roles_and_keys_by_their_arns(run: Run, words: tuple[str, ...], mistake: str) -> None:
+    done = run("policy", "instance_profile", "--roles", "arn:aws:iam::123456789012:role/web", *words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {mistake}")
+
+
 def test_a_manifest_gets_each_image_at_its_end(primal: Run, place: Place, tmp_path: Path) -> None:
     ids = [primal("-q", "--no-log", "--manifest", "manifest.json").stdout.strip() for _ in range(2)]
     manifest = json.loads((tmp_path / "manifest.json").read_text())

@@ -8,13 +8,15 @@ import pty
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rich.console import Console
+from rich.console import Console, ConsoleRenderable, RenderHook
 
 from amibake import waiting
+from amibake.cli import live
 from amibake.cli.live import View
 from amibake.cli.report import Failure, Outcome
 from amibake.cli.timeline import duration, timeline
@@ -31,6 +33,7 @@ from amibake.events import (
     Warned,
 )
 from amibake.testing import FakeClock
+from amibake.timings import TimedStep, TimedWait, Timings
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -137,14 +140,54 @@ def test_every_line_of_output_is_printed_and_long_ones_keep_their_edge(screen: S
 def test_the_end_says_where_the_time_went_and_what_came_of_it(
     screen: Screen, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    timings = {"launch the builder": 5.0, "make the image": 95.0}
+    made = TimedWait("image available", 7.0, 90.0)
+    timings = Timings([TimedStep("launch the builder", 0.0, 5.0), TimedStep("make the image", 5.0, 95.0, (made,))])
     screen.view.done(Outcome({}, ["shop: ami-1 in us-east-1"], ["baked from ami-2"], timings=timings))
     assert "Where the time went" in screen.text
     assert re.search(r"launch the builder .*━ .* 5.0 s", screen.text)
     assert re.search(r"make the image .*━{14} +1:35", screen.text)
     assert re.search(r"in all +1:40", screen.text)
+    assert re.search(r"of which until image available +1:30", screen.text)
     assert "baked from ami-2" in screen.text
     assert capsys.readouterr().out == "shop: ami-1 in us-east-1\n"  # that is no terminal here
+
+
+def test_what_is_printed_above_and_what_moves_below_do_not_tear_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rich says how many lines to erase first, and prints then: nobody else may print between the two."""
+    monkeypatch.setattr(live, "_REFRESHES", 2000)
+    monkeypatch.setattr(live, "_TOGETHER", 0.0)
+    told: list[str] = []
+
+    class File(io.StringIO):
+        def write(self, text: str) -> int:
+            told.append(threading.current_thread().name)
+            return len(text)
+
+    class Hook(RenderHook):
+        def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+            told.append(threading.current_thread().name)
+            return renderables
+
+    console = Console(file=File(), force_terminal=True, width=60)
+    console.push_render_hook(Hook())
+    view = View(console)
+    with view:
+        told.clear()
+        view.event(StepStarted("run primal"))
+        while told.count("live-view") < 100:
+            view.event(Output("stdout", "line"))
+    pairs = list(zip(told[::2], told[1::2], strict=False))
+    assert {first == second for first, second in pairs} == {True}
+    assert {first for first, _ in pairs} == {"MainThread", "live-view"}
+
+
+def test_long_news_keep_their_indent_but_a_command_stays_in_one_piece(screen: Screen) -> None:
+    screen.view.event(Warned("word " * 30))
+    screen.view.event(Leftover("instance i-1", "aws ec2 terminate-instances --instance-ids i-1 --region us-east-1"))
+    warning, *more = [line for line in screen.text.splitlines() if "word" in line]
+    assert warning.startswith("  ! warning: word")
+    assert all(line.startswith("    word") for line in more)
+    assert "aws ec2 terminate-instances --instance-ids i-1 --region us-east-1" in screen.text
 
 
 def test_an_error_is_told_on_the_terminal(screen: Screen) -> None:
@@ -157,7 +200,8 @@ def test_durations_of_all_lengths() -> None:
 
 
 def test_a_timeline_fits_wherever_it_is_shown() -> None:
-    timings = {f"upload something with a long name to /tmp/{number}": 1.5 for number in range(12)}
+    names = [f"upload something with a long name to /tmp/{number}" for number in range(12)]
+    timings = Timings([TimedStep(name, 1.5 * number, 1.5) for number, name in enumerate(names)])
     for width in (40, 80, 120):
         console = Console(file=io.StringIO(), width=width)
         with console.capture() as capture:

@@ -33,7 +33,9 @@ def test_a_builder_that_nobody_reaches_is_told_with_the_likely_cause(primal: Run
     place.machines.behaviour.refuse_connections = 10_000
     done = primal("-q", "--ssh-timeout", "20s")
     assert done.exit_code == 6
-    said(done.stderr, first="error: SSH", hint="")
+    said(done.stderr, first="error: SSH at ", hint="the connection was closed before a login")
+    assert "--ssh-timeout gives it longer" in done.stderr
+    assert "the temporary security group admits 127.0.0.1/32 and nobody else" in done.stderr
 
 
 def test_a_failing_script_leaves_room_for_as_many_of_its_lines_as_fit(primal: Run, place: Place) -> None:

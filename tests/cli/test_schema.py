@@ -91,7 +91,7 @@ def test_the_page_has_every_command_and_only_options_that_there_are(run: Run) ->
     commands = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
     assert commands <= set(re.findall(r"`amibake (\w+)", PAGE))
     texts = [run(*words, "--help").stdout for words in (["build", "primal"], ["build", "carnivore"], ["sweep"])]
-    texts += [run(name, "--help").stdout for name in ("images", "launch", "policy")]
+    texts += [run(name, "--help").stdout for name in ("images", "launch", "doctor", "policy")]
     known = {flag for text in texts for flag in re.findall(r"--[a-z][a-z-]+", text)}
     known |= {f"--{option.name.replace('_', '-')}" for options in OPTIONS.values() for option in options}
     known |= {"--version", "--install-completion"}

@@ -75,6 +75,7 @@ def commands(notes: Iterable[str]) -> list[str]:
 def follow(place: Place, told: list[str]) -> None:
     """Do by hand what the leftovers say. Each command is there once, and has something to do."""
     assert len(set(told)) == len(told), told
+    place.clock.sleep(60)  # it takes a person some time, in which a pending image gets to list its snapshots
     for each in told:
         for command in each.split(" && "):
             _do(place, command)

@@ -236,3 +236,19 @@ def test_power_off_of_a_machine_in_another_region(cloud: Any) -> None:
     cloud.machines.on_power_off(instance, False)
     (reservation,) = there.describe_instances()["Reservations"]
     assert reservation["Instances"][0]["State"]["Name"] == "stopped"
+
+
+def test_a_first_request_to_a_region_disturbs_none_that_is_under_way(
+    cloud: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    regions = ["eu-west-1"]
+    real = instances_module.InstanceBackend.all_instances
+
+    def meanwhile(books: Any, *given: Any) -> Any:
+        if regions:
+            assert ec2_backends[cloud.strict.account_id][regions.pop()]  # which makes its books
+        return real(books, *given)
+
+    monkeypatch.setattr(instances_module.InstanceBackend, "all_instances", meanwhile)
+    assert client().describe_vpcs()["Vpcs"]
+    assert regions == []

@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moto.core.utils import utcnow
-from moto.ec2.models import ec2_backends
 from moto.utilities.utils import get_partition
 
 from amibake.sandbox.metadata.tree import Directory, Metadata, Node
 from amibake.strict import Launch, StrictEC2
+from amibake.strict.books import all_backends
 
 _ROTATION = 3600
 """Seconds after which a role's credentials are others."""
@@ -35,7 +35,7 @@ class Books:
             address: Its machine's, which may be up before the books know its address.
         """
         with self._strict.changing():
-            for _, _, backend in ec2_backends.iter_backends():
+            for backend in all_backends():
                 instance = backend.get_instance_by_id(launch.instance_id)
                 if instance and instance.nics:
                     return _metadata(instance, launch, address)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -111,24 +112,23 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Key:
     return Key(private, private.with_suffix(".pub").read_text())
 
 
+def open_cloud(directory: Path, bases: dict[Kind, Path], key: Key, undo: ExitStack) -> Cloud:
+    """An engine, open until `undo` closes it."""
+    cloud_id = secrets.token_hex(4)
+    root = directory / f"cloud-{cloud_id}"
+    cloud = Cloud(cloud_id, root, PodmanEngine(cloud_id, root), key)
+    undo.callback(cloud.engine.close)
+    cloud.engine.on_power_off = lambda instance_id, rebooting: cloud.power_offs.append((instance_id, rebooting))
+    cloud.engine.open()
+    for kind, rootfs in bases.items():
+        cloud.engine.add_base(kind, rootfs)
+    return cloud
+
+
 @pytest.fixture
 def make_cloud(tmp_path: Path, bases: dict[Kind, Path], key: Key) -> Iterator[Callable[[], Cloud]]:
-    clouds: list[Cloud] = []
-
-    def make() -> Cloud:
-        cloud_id = secrets.token_hex(4)
-        root = tmp_path / f"cloud-{cloud_id}"
-        cloud = Cloud(cloud_id, root, PodmanEngine(cloud_id, root), key)
-        clouds.append(cloud)
-        cloud.engine.on_power_off = lambda instance_id, rebooting: cloud.power_offs.append((instance_id, rebooting))
-        cloud.engine.open()
-        for kind, rootfs in bases.items():
-            cloud.engine.add_base(kind, rootfs)
-        return cloud
-
-    yield make
-    for cloud in clouds:
-        cloud.engine.close()
+    with ExitStack() as undo:
+        yield lambda: open_cloud(tmp_path, bases, key, undo)
 
 
 @pytest.fixture

@@ -5,15 +5,20 @@ from __future__ import annotations
 import socket
 import struct
 import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from amibake.strict.machines import Ingress
+from tests.sandbox.test_engine.conftest import open_cloud
 
 if TYPE_CHECKING:
-    from tests.sandbox.test_engine.conftest import Cloud
+    from amibake.sandbox.base import Kind
+    from tests.sandbox.test_engine.conftest import Cloud, Key
 
 pytestmark = pytest.mark.sandbox
 ANYBODY = ("0.0.0.0/0", "::/0")
@@ -30,6 +35,23 @@ def pings(address: str) -> bool:
             return raw.recv(100)[20] == 0
         except (TimeoutError, PermissionError):  # the latter when it is dropped before it leaves this machine
             return False
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory, bases: dict[Kind, Path], key: Key) -> Iterator[tuple[Cloud, str]]:
+    """A machine whose sshd is known to answer."""
+    with ExitStack() as undo:
+        cloud = open_cloud(tmp_path_factory.mktemp("served"), bases, key, undo)
+        address = cloud.run()
+        assert cloud.ssh(address, "echo in") == "in"
+        yield cloud, address
+
+
+@pytest.fixture
+def served(serving: tuple[Cloud, str]) -> tuple[Cloud, str]:
+    """The same, and nobody is admitted."""
+    serving[0].engine.set_ingress("i-1", [])
+    return serving
 
 
 def test_nobody_gets_in_until_a_group_admits_them(cloud: Cloud) -> None:
@@ -53,8 +75,10 @@ def test_nobody_gets_in_until_a_group_admits_them(cloud: Cloud) -> None:
         Ingress("6", -1, -1, ANYBODY),
     ],
 )
-def test_rules_that_admit_ssh(cloud: Cloud, rule: Ingress) -> None:
-    assert cloud.ssh(cloud.run(rules=(rule,)), "echo in") == "in"
+def test_rules_that_admit_ssh(served: tuple[Cloud, str], rule: Ingress) -> None:
+    cloud, address = served
+    cloud.engine.set_ingress("i-1", [rule])
+    assert cloud.ssh(address, "echo in") == "in"
 
 
 @pytest.mark.parametrize(
@@ -67,8 +91,9 @@ def test_rules_that_admit_ssh(cloud: Cloud, rule: Ingress) -> None:
         Ingress("icmp", -1, -1, ANYBODY),
     ],
 )
-def test_rules_that_do_not(cloud: Cloud, rule: Ingress) -> None:
-    address = cloud.run(rules=(rule, Ingress("icmp", 8, -1, ANYBODY)))
+def test_rules_that_do_not(served: tuple[Cloud, str], rule: Ingress) -> None:
+    cloud, address = served
+    cloud.engine.set_ingress("i-1", [rule, Ingress("icmp", 8, -1, ANYBODY)])
     assert not cloud.answers(address)
     assert pings(address)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -169,6 +170,25 @@ def test_a_helper_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytes
             assert helper.wait(30) == -9
         finally:
             helper.kill()
+
+
+def test_a_container_that_podman_does_not_remove_is_told_and_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried = threading.Semaphore(0)
+
+    def refuse(_: str) -> None:
+        tried.release()
+        raise CommandFailed(("podman", "rm"), 125, "glued")
+
+    machines = containers.Containers("0123abcd", tmp_path)
+    monkeypatch.setattr(machines, "remove", refuse)
+    for number in range(2):
+        machines.forget(f"i-{number}")
+        assert tried.acquire(timeout=60)
+    machines.end_forgetting()
+    machines.forget("i-3")
+    assert re.findall(r"(i-\d): its container goes with the sandbox only", caplog.text) == ["i-0", "i-1"]
 
 
 @pytest.mark.parametrize("kind", ["link", "file", "nothing"])

@@ -71,6 +71,18 @@ def test_a_machine_that_does_not_shut_down_is_switched_off(cloud: Cloud, monkeyp
     assert not cloud.power_offs
 
 
+def test_one_that_outlives_even_that_is_an_error_and_can_be_terminated(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.run()
+    with monkeypatch.context() as patched:
+        patched.setattr(podman, "has_ended", lambda *_, **__: False)
+        with pytest.raises(AmibakeError, match="i-1 was switched off, but has not ended in 10 s"):
+            cloud.engine.stop("i-1", force=True)
+    cloud.engine.terminate("i-1")
+    assert not list((cloud.root / "machines").iterdir())
+
+
 @both
 def test_a_machine_that_reboots_comes_up_at_its_address(cloud: Cloud, kind: str) -> None:
     address = cloud.run(kind)
