@@ -59,10 +59,6 @@ nitpick_ignore_regex = [
 
 def written(_: Sphinx, name: str, source: list[str]) -> None:
     """The options of all commands, where their page wants them."""
-    if name == "index" and not (HERE / "performance.md").exists():
-        # it is written by what measures
-        lines = source[0].splitlines(keepends=True)
-        source[0] = "".join(line for line in lines if "performance" not in line)
     if name == "api/commands":
         source[0] = source[0].replace("<!-- every command -->", commands())
 
