@@ -27,7 +27,7 @@ def _command(command: Any, words: list[str]) -> Iterator[str]:
     yield f"## `{' '.join(words)}`\n\n```text\n{usage}\n```\n\n{command.help or ''}\n"
     elsewhere = set()
     for one in command.params:
-        if one.name in Builder.model_fields and words[1] == "build":
+        if one.name in Builder.model_fields and words[1] in ("build", "doctor"):
             elsewhere.add(one.name)
         elif one.name != "help":
             yield from _parameter(one)
