@@ -134,9 +134,6 @@ def place() -> Iterator[Place]:
 def bench(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     relay = Relay(place.machines.dial)
     monkeypatch.setattr(dial, "dial", relay.dial)
-    monkeypatch.setattr("amibake.login.Options", partial(Options, answers_within=SILENCE))
-    silent = Patience(tcp=5, banner=SILENCE, handshake=2 * SILENCE, auth=2 * SILENCE)
-    monkeypatch.setattr("amibake.ssh.connect.Patience", lambda: silent)
     try:
         bench = Bench(place, relay, tmp_path)
         bench.check(*bench.bake())
@@ -144,6 +141,14 @@ def bench(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         yield bench
     finally:
         relay.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only for what is silent: else a machine that pauses would be taken for one."""
+    monkeypatch.setattr("amibake.login.Options", partial(Options, answers_within=SILENCE))
+    silent = Patience(tcp=5, banner=SILENCE, handshake=2 * SILENCE, auth=2 * SILENCE)
+    monkeypatch.setattr("amibake.ssh.connect.Patience", lambda: silent)
 
 
 Tell = Callable[[str, object], None]
@@ -176,7 +181,7 @@ def test_a_script_that_was_cut_is_neither_a_success_nor_run_again(
     told(record_property, bench)
 
 
-def test_what_becomes_silent_is_noticed(bench: Bench, record_property: Tell) -> None:
+def test_what_becomes_silent_is_noticed(bench: Bench, impatient: None, record_property: Tell) -> None:
     for phase in ("handshake", "upload", "download"):
         for direction, tenth in (("up", 5), ("down", 5)):
             assert bench.cut(phase, direction, tenth, "blackhole") == "image"  # type: ignore[arg-type]
