@@ -255,6 +255,28 @@ def test_what_is_small_or_near_goes_as_one_stream(
     assert machine.upload("/srv/x").read_bytes() == content
 
 
+def test_a_large_content_is_not_held_in_memory_once_more() -> None:
+    sent = 0
+
+    class Null(SimpleNamespace):
+        def __call__(self, data: memoryview) -> None:
+            nonlocal sent
+            sent += len(data)
+
+    line = Null(round_trip=1.0, window=1, seconds_for_a_byte=lambda: 1e-12)
+    stream = blocks.Blocks(cast("Outlet", line), 1 << 20, lambda _: "")
+    content = bytes(32 << 20)
+    tracemalloc.start()
+    try:
+        stream.write(memoryview(content))
+        stream.close()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sent > len(content)
+    assert peak < 4 << 20
+
+
 @pytest.mark.parametrize("openssl", ["exec /usr/bin/openssl", "exit 1", "echo damaged; exit 0;"])
 def test_a_large_file_is_verified_with_openssl_or_without(
     host: SSHHost, machine: LoopbackMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, openssl: str
