@@ -15,5 +15,5 @@ done
 case $PWD in */"$name") ;; *) exit 1 ;; esac
 [ -O . ] && [ "$(stat -c %a .)" = 700 ] && [ -p "lane$number" ] || exit 1
 exec 3>"lane$number"
-echo open
+echo amibake-lane-open
 exec cat >&3

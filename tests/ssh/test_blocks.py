@@ -15,7 +15,7 @@ import paramiko
 import pytest
 
 from amibake.errors import ConnectionLost, UploadFailed
-from amibake.ssh import archive, blocks, local, outlet, tarstream
+from amibake.ssh import archive, blocks, local, outlet, programs, tarstream, upload
 from amibake.ssh.command import Running
 from amibake.ssh.host import SSHHost
 from amibake.ssh.lanes import Lane
@@ -146,6 +146,43 @@ def test_where_no_more_channels_are_to_be_had_one_does_it(
     assert contents(machine.upload("/srv/x")) == contents(tree)
 
 
+@pytest.mark.parametrize("lane", ["echo 'Welcome, lane'; exit 1", "echo amibake-lane-open; exit 1"])
+def test_a_channel_of_which_nothing_came_is_not_used(
+    host: SSHHost, machine: LoopbackMachine, tree: Path, far: None, monkeypatch: pytest.MonkeyPatch, lane: str
+) -> None:
+    """Whatever start-up files print there, and whenever it ends."""
+    takes(monkeypatch, 0.0)
+    monkeypatch.setattr(upload, "text", lambda name: lane if name == "lane.sh" else programs.text(name))
+    opened: list[Lane] = []
+    open_lane, call = Running._lane, Outlet.__call__
+
+    def spied(self: Running, command: str) -> Lane:
+        opened.append(open_lane(self, command))
+        return opened[-1]
+
+    def called(self: Outlet, data: memoryview) -> None:
+        call(self, data)
+        for one in opened:
+            one.thread.join(10)
+
+    monkeypatch.setattr(Running, "_lane", spied)
+    monkeypatch.setattr(Outlet, "__call__", called)
+    host.put(tree, "/srv/x")
+    assert len(opened) == 3
+    assert contents(machine.upload("/srv/x")) == contents(tree)
+
+
+def test_what_a_login_shell_says_first_is_not_taken_for_a_channel_that_is_open(
+    host: SSHHost, machine: LoopbackMachine, tree: Path, lanes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        upload, "text", lambda name: ("echo Welcome; sleep 0.5\n" if name == "lane.sh" else "") + programs.text(name)
+    )
+    host.put(tree, "/srv/x")
+    assert contents(machine.upload("/srv/x")) == contents(tree)
+    assert lanes
+
+
 def test_a_channel_that_is_lost_on_the_way_makes_no_success(
     host: SSHHost, machine: LoopbackMachine, tree: Path, lanes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,7 +235,7 @@ def test_an_interrupted_upload_leaves_no_channel(
 def test_a_lane_leads_only_into_a_directory_that_is_ours_alone(
     host: SSHHost, machine: LoopbackMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upload = plan(b"x", "/srv/x", Rights())
+    planned = plan(b"x", "/srv/x", Rights())
     taken: list[str] = []
 
     class Blocks:
@@ -208,13 +245,13 @@ def test_a_lane_leads_only_into_a_directory_that_is_ours_alone(
         write, close = len, int
 
     monkeypatch.setattr(archive, "Blocks", Blocks)
-    upload.feed(cast("Outlet", None), lambda _: None)
-    own = machine.upload(upload.stale[0])
+    planned.feed(cast("Outlet", None), lambda _: None)
+    own = machine.upload(planned.stale[0])
     own.mkdir(mode=0o700, parents=True)
     os.mkfifo(own / "lane1")
     reader = os.open(own / "lane1", os.O_RDONLY | os.O_NONBLOCK)
     try:
-        assert host.run(taken[0], input=b"data", capture=True).stdout == "open\n"
+        assert host.run(taken[0], input=b"data", capture=True).stdout == "amibake-lane-open\n"
         assert os.read(reader, 100) == b"data"
         own.chmod(0o755)
         assert host.run(taken[0], input=b"data", capture=True).status != 0
