@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import subprocess
 import tarfile
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
@@ -183,6 +184,67 @@ def test_what_a_login_shell_says_first_is_not_taken_for_a_channel_that_is_open(
     assert lanes
 
 
+def test_a_lane_that_carries_something_is_found_by_its_upload_s_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = plan(b"x", f"{tmp_path}/x", Rights())
+    commands: list[str] = []
+
+    class Blocks:
+        def __init__(self, _: Outlet, __: int, lane: Callable[[int], str]) -> None:
+            commands.append(lane(1))
+
+        write, close = len, int
+
+    monkeypatch.setattr(archive, "Blocks", Blocks)
+    planned.feed(cast("Outlet", None), lambda _: None)
+    own = tmp_path / planned.token
+    own.mkdir(mode=0o700)
+    os.mkfifo(own / "lane1")
+    with subprocess.Popen(["/bin/sh", "-c", commands[0]], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as lane:
+        assert lane.stdout is not None
+        assert lane.stdin is not None
+        assert lane.stdout.readline() == b"amibake-lane-open\n"
+        reader = os.open(own / "lane1", os.O_RDONLY)
+        lane.stdin.write(b"data")
+        lane.stdin.flush()
+        assert os.read(reader, 100) == b"data"  # so it is past all that comes before
+        assert planned.token.encode() in Path(f"/proc/{lane.pid}/cmdline").read_bytes()
+        lane.stdin.close()
+    os.close(reader)
+
+
+@pytest.fixture
+def mkfifo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts another in the place of the far side's."""
+
+    def put(script: str) -> None:
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin" / "mkfifo").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "bin" / "mkfifo").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+
+    return put
+
+
+def test_where_the_file_system_has_no_pipes_one_channel_does_it(
+    host: SSHHost, machine: LoopbackMachine, tree: Path, far: None, mkfifo: Callable[[str], None]
+) -> None:
+    mkfifo("exit 1")
+    host.put(tree, "/srv/x")
+    assert contents(machine.upload("/srv/x")) == contents(tree)
+    assert there(machine) == ["x"]
+
+
+def test_a_pipe_is_not_written_to_before_somebody_reads_it(
+    host: SSHHost, machine: LoopbackMachine, tree: Path, lanes: list[int], mkfifo: Callable[[str], None]
+) -> None:
+    mkfifo('/usr/bin/mkfifo "$@"; sleep 1')
+    host.put(tree, "/srv/x")
+    assert contents(machine.upload("/srv/x")) == contents(tree)
+    assert lanes
+
+
 def test_a_channel_that_is_lost_on_the_way_makes_no_success(
     host: SSHHost, machine: LoopbackMachine, tree: Path, lanes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,9 +315,15 @@ def test_a_lane_leads_only_into_a_directory_that_is_ours_alone(
     try:
         assert host.run(taken[0], input=b"data", capture=True).stdout == "amibake-lane-open\n"
         assert os.read(reader, 100) == b"data"
+        own.chmod(0o2700)  # as in a directory that gives its group to all that is made in it
+        assert host.run(taken[0], input=b"data", capture=True).stdout == "amibake-lane-open\n"
+        assert os.read(reader, 100) == b"data"
         own.chmod(0o755)
         assert host.run(taken[0], input=b"data", capture=True).status != 0
         own.chmod(0o700)
+        os.close(reader)
+        reader = os.open(own, os.O_RDONLY)  # nobody reads from the pipe
+        assert host.run(taken[0], capture=True, timeout=20).stdout == "amibake-lane-open\n"
         own.rename(own.with_name("other"))
         own.symlink_to("other")
         assert host.run(taken[0], input=b"data", capture=True).status != 0
