@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gzip
 import os
+import shlex
 import subprocess
 import tarfile
+import tempfile
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -212,6 +215,36 @@ def test_a_lane_that_carries_something_is_found_by_its_upload_s_token(
         assert planned.token.encode() in Path(f"/proc/{lane.pid}/cmdline").read_bytes()
         lane.stdin.close()
     os.close(reader)
+
+
+def test_more_channels_are_opened_only_where_the_far_side_knows_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "LANES_FROM", 1 << 12)
+    monkeypatch.setattr(archive, "LANES_FROM", 1 << 12)
+    monkeypatch.setattr(blocks, "_SMALL", 1)
+    for number in range(1, 21):
+        (tmp_path / str(number)).touch()
+        opened: list[str] = []
+        line = SimpleNamespace(round_trip=1.0, lane=opened.append)
+        planned = plan(tmp_path, "/srv/x", Rights())
+        with suppress(AttributeError):  # it has no more than that
+            planned.feed(cast("Outlet", line), lambda _: None)
+        assert ("lanes" in shlex.split(planned.command)) == (len(opened) == 3) == (number >= 7)
+
+
+def test_a_disk_here_that_is_full_is_told_of(
+    host: SSHHost, machine: LoopbackMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local" / "file").write_text("x")
+    monkeypatch.setattr(archive, "_KEPT", 1)
+    monkeypatch.setattr(tempfile, "tempdir", os.fspath(tmp_path / "none"))
+    with pytest.raises(
+        UploadFailed, match="the list of what is uploaded can't be kept in a temporary file: No such file"
+    ):
+        host.put(tmp_path / "local", "/srv/x")
+    assert not machine.upload("/srv/x").exists()
 
 
 @pytest.fixture
