@@ -13,10 +13,11 @@ import posixpath
 import stat
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from tempfile import SpooledTemporaryFile
 from typing import IO, TYPE_CHECKING, Self
 
+from amibake.errors import UploadFailed
 from amibake.events import Uploading
 from amibake.remote import shown
 from amibake.ssh import tarstream
@@ -56,11 +57,11 @@ class Archive:
     @property
     def is_large(self) -> bool:
         """Whether it may take more than one channel."""
-        return self._size >= LANES_FROM
+        return self._length >= LANES_FROM
 
     def feed(self, outlet: Outlet, tell: Tell, lane: Callable[[int], str]) -> None:
         """Send it; `lane` is as `Blocks` has it. Raises UploadFailed when it is not what it was."""
-        blocks = Blocks(outlet, self._size + tarstream.BLOCK * self._survey.count, lane)
+        blocks = Blocks(outlet, self._length, lane)
         progress = _Progress(self._destination, self._size, tell)
         with _Lists() as lists, io.BufferedWriter(_Raw(blocks.write), BUFFER) as stream:
             if isinstance(self._source, bytes):
@@ -81,6 +82,11 @@ class Archive:
     @property
     def _size(self) -> int:
         return len(self._source) if isinstance(self._source, bytes) else self._survey.size
+
+    @property
+    def _length(self) -> int:
+        """About how many bytes the stream has."""
+        return self._size + tarstream.BLOCK * self._survey.count
 
     def _entries(self) -> Iterator[Entry]:
         """The root first, and parents before their children."""
@@ -113,8 +119,9 @@ class _Lists:
     def sent(self, name: str, size: int, digest: str) -> None:
         """A regular file was."""
         names, digests = (self._names, self._digests) if size < _LARGE else (self._large, self._large_digests)
-        names.write(f"./{name}\0".encode("utf-8", "surrogateescape"))
-        digests.write(f"{digest}\n".encode())
+        with _on_disk():
+            names.write(f"./{name}\0".encode("utf-8", "surrogateescape"))
+            digests.write(f"{digest}\n".encode())
 
     def special(self, entry: Entry) -> None:
         """Its mode and name, where it can't have had that mode on the way."""
@@ -125,12 +132,14 @@ class _Lists:
         if stat.S_ISDIR(entry.seen.st_mode):
             self._modes_of_directories.append(record)
         else:
-            self._modes.write(record)
+            with _on_disk():
+                self._modes.write(record)
 
     def send(self, stream: _Stream) -> None:
         """All of them, in the order in which they are to be used: a directory may forbid what its children need."""
-        for record in reversed(self._modes_of_directories):
-            self._modes.write(record)
+        with _on_disk():
+            for record in reversed(self._modes_of_directories):
+                self._modes.write(record)
         for name, parts in {
             "names": [self._names],
             "large": [self._large],
@@ -140,10 +149,26 @@ class _Lists:
             size = sum(part.tell() for part in parts)
             _begin(stream, name, size)
             for part in parts:
-                part.seek(0)
-                while data := part.read(BUFFER):
+                with _on_disk():
+                    part.seek(0)
+                while data := _read(part):
                     stream.write(data)
             stream.write(bytes(-size % tarstream.BLOCK))
+
+
+@contextmanager
+def _on_disk() -> Iterator[None]:
+    """What goes wrong inside is this machine's doing, and not the connection's, whose errors are of the same kind."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or error
+        raise UploadFailed(f"the list of what is uploaded can't be kept in a temporary file: {why}") from error
+
+
+def _read(part: IO[bytes]) -> bytes:
+    with _on_disk():
+        return part.read(BUFFER)
 
 
 def _send(stream: _Stream, entry: Entry, progress: _Progress, lists: _Lists) -> None:

@@ -46,11 +46,14 @@ class Blocks:
         if self._as_it_is:
             self._outlet(data)
             return
-        self._held += data
-        while len(self._held) >= self._size:
-            block, self._held = self._held[: self._size], self._held[self._size :]
-            self._send(block)
-            self._size = _BLOCK
+        while data:  # of any length: a file's whole content
+            room = self._size - len(self._held)
+            self._held += data[:room]
+            data = data[room:]
+            if len(self._held) == self._size:
+                block, self._held = self._held, bytearray()
+                self._send(block)
+                self._size = _BLOCK
 
     def close(self) -> None:
         """That was all."""

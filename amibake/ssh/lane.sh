@@ -13,7 +13,9 @@ done
 # What is named so may be another's, if somebody who may write there has moved ours: in a directory which is ours and closed
 # to everybody else, nobody has planted anything.
 case $PWD in */"$name") ;; *) exit 1 ;; esac
-[ -O . ] && [ "$(stat -c %a .)" = 700 ] && [ -p "lane$number" ] || exit 1
-exec 3>"lane$number"
-echo open
-exec cat >&3
+case $(stat -c %a .) in 700 | 2700) ;; *) exit 1 ;; esac
+[ -O . ] && [ -p "lane$number" ] || exit 1
+# First for both, which waits for nobody: if `put.sh` has just been cut, nobody would ever come.
+exec 4<>"lane$number" 3>"lane$number" 4>&-
+echo amibake-lane-open
+cat >&3 || exit # not by `exec`: this process has the name in its command line, by which what was cut is found and killed

@@ -17,10 +17,14 @@ LANES = 3
 
 _OPEN = 5.0
 _TICK = 0.1
+_SAID = b"amibake-lane-open\n"
+"""What a lane's command says; before that, a login shell's start-up files may say whatever they like."""
+_MOST = 1 << 16
+"""Bytes of which that has to be the end."""
 
 
 class Lane:
-    """One channel, whose command says a line when it is ready; it passes on its input. To be closed always.
+    """One channel, whose command says that it is open when it is; it passes on its input. To be closed always.
 
     Attributes:
         is_ready: Set once it can be sent to.
@@ -69,7 +73,7 @@ class Lane:
             if self._over.is_set():
                 channel.close()
             channel.exec_command(self._command.encode("utf-8", "surrogateescape"))
-            if channel.recv(1):
+            if self._says_so(channel):
                 self.is_ready.set()
                 self._pass_on(channel)
         except FOREIGN:
@@ -78,8 +82,16 @@ class Lane:
             self.is_ready.clear()
             self._over.set()
 
+    def _says_so(self, channel: paramiko.Channel) -> bool:
+        said = b""
+        while len(said) < _MOST and (data := channel.recv(_MOST)):
+            said += data
+            if said.endswith(_SAID):
+                return True
+        return False
+
     def _pass_on(self, channel: paramiko.Channel) -> None:
-        while not self._over.is_set():
+        while not (self._over.is_set() or channel.exit_status_ready()):
             with suppress(queue.Empty):
                 block = self._blocks.get(timeout=_TICK)
                 if block is None:

@@ -62,10 +62,14 @@ cd -P "$staging"
 # From here on nothing is reached through a path that somebody who may write to $into could bend.
 case $PWD in */"$name") ;; *) fail "somebody has moved $staging" ;; esac
 
-# The stream comes in blocks, unless `rest` comes first (blocks.py). A lane's other end is open when `lanes` has come; and
-# a lane has an end only while nobody here could write to it.
+# The stream comes in blocks, unless `rest` comes first (blocks.py). A lane has its name once it is open here, so that what
+# is written to it is read; not every file system has any. Its other end is open when `lanes` has come; and it has an end
+# only while nobody here could write to it.
 blocks() {
-    if [ -n "$lanes" ]; then exec 7<>lane1 8<>lane2 9<>lane3; fi
+    if [ -n "$lanes" ] && mkdir new && mkfifo new/lane1 new/lane2 new/lane3 2>/dev/null; then
+        exec 7<>new/lane1 8<>new/lane2 9<>new/lane3
+        mv new/lane1 new/lane2 new/lane3 .
+    fi
     while [ -n "$what" ]; do
         case $what in
             lanes) exec 3<lane1 4<lane2 5<lane3 7>&- 8>&- 9>&- ;;
@@ -81,7 +85,6 @@ blocks() {
     done
 }
 unpack() { tar -x -p -f - --no-same-owner --warning=no-timestamp; }
-if [ -n "$lanes" ]; then mkfifo lane1 lane2 lane3; fi
 read -r what source size count how || fail 'the stream was cut'
 if [ "$what" = rest ]; then unpack; else blocks | unpack; fi
 [ -f end ] || fail 'the stream was cut'

@@ -80,7 +80,8 @@ class ClientTransport(paramiko.Transport):
     def get_exception(self) -> Exception | None:
         """paramiko's forgets what it has answered with once. What has ended the connection is kept for all who ask."""
         error = super().get_exception()
-        if not isinstance(error, paramiko.ChannelException | paramiko.AuthenticationException):  # which it outlives
+        outlived = isinstance(error, paramiko.ChannelException | paramiko.AuthenticationException)
+        if error is not None and not outlived:  # None: one may have come since
             self.saved_exception = error
         return error
 

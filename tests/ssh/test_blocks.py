@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import gzip
 import os
+import shlex
+import subprocess
 import tarfile
+import tempfile
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,7 +19,7 @@ import paramiko
 import pytest
 
 from amibake.errors import ConnectionLost, UploadFailed
-from amibake.ssh import archive, blocks, local, outlet, tarstream
+from amibake.ssh import archive, blocks, local, outlet, programs, tarstream, upload
 from amibake.ssh.command import Running
 from amibake.ssh.host import SSHHost
 from amibake.ssh.lanes import Lane
@@ -146,6 +150,134 @@ def test_where_no_more_channels_are_to_be_had_one_does_it(
     assert contents(machine.upload("/srv/x")) == contents(tree)
 
 
+@pytest.mark.parametrize("lane", ["echo 'Welcome, lane'; exit 1", "echo amibake-lane-open; exit 1"])
+def test_a_channel_of_which_nothing_came_is_not_used(
+    host: SSHHost, machine: LoopbackMachine, tree: Path, far: None, monkeypatch: pytest.MonkeyPatch, lane: str
+) -> None:
+    """Whatever start-up files print there, and whenever it ends."""
+    takes(monkeypatch, 0.0)
+    monkeypatch.setattr(upload, "text", lambda name: lane if name == "lane.sh" else programs.text(name))
+    opened: list[Lane] = []
+    open_lane, call = Running._lane, Outlet.__call__
+
+    def spied(self: Running, command: str) -> Lane:
+        opened.append(open_lane(self, command))
+        return opened[-1]
+
+    def called(self: Outlet, data: memoryview) -> None:
+        call(self, data)
+        for one in opened:
+            one.thread.join(10)
+
+    monkeypatch.setattr(Running, "_lane", spied)
+    monkeypatch.setattr(Outlet, "__call__", called)
+    host.put(tree, "/srv/x")
+    assert len(opened) == 3
+    assert contents(machine.upload("/srv/x")) == contents(tree)
+
+
+def test_what_a_login_shell_says_first_is_not_taken_for_a_channel_that_is_open(
+    host: SSHHost, machine: LoopbackMachine, tree: Path, lanes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        upload, "text", lambda name: ("echo Welcome; sleep 0.5\n" if name == "lane.sh" else "") + programs.text(name)
+    )
+    host.put(tree, "/srv/x")
+    assert contents(machine.upload("/srv/x")) == contents(tree)
+    assert lanes
+
+
+def test_a_lane_that_carries_something_is_found_by_its_upload_s_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = plan(b"x", f"{tmp_path}/x", Rights())
+    commands: list[str] = []
+
+    class Blocks:
+        def __init__(self, _: Outlet, __: int, lane: Callable[[int], str]) -> None:
+            commands.append(lane(1))
+
+        write, close = len, int
+
+    monkeypatch.setattr(archive, "Blocks", Blocks)
+    planned.feed(cast("Outlet", None), lambda _: None)
+    own = tmp_path / planned.token
+    own.mkdir(mode=0o700)
+    os.mkfifo(own / "lane1")
+    with subprocess.Popen(["/bin/sh", "-c", commands[0]], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as lane:
+        assert lane.stdout is not None
+        assert lane.stdin is not None
+        assert lane.stdout.readline() == b"amibake-lane-open\n"
+        reader = os.open(own / "lane1", os.O_RDONLY)
+        lane.stdin.write(b"data")
+        lane.stdin.flush()
+        assert os.read(reader, 100) == b"data"  # so it is past all that comes before
+        assert planned.token.encode() in Path(f"/proc/{lane.pid}/cmdline").read_bytes()
+        lane.stdin.close()
+    os.close(reader)
+
+
+def test_more_channels_are_opened_only_where_the_far_side_knows_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "LANES_FROM", 1 << 12)
+    monkeypatch.setattr(archive, "LANES_FROM", 1 << 12)
+    monkeypatch.setattr(blocks, "_SMALL", 1)
+    for number in range(1, 21):
+        (tmp_path / str(number)).touch()
+        opened: list[str] = []
+        line = SimpleNamespace(round_trip=1.0, lane=opened.append)
+        planned = plan(tmp_path, "/srv/x", Rights())
+        with suppress(AttributeError):  # it has no more than that
+            planned.feed(cast("Outlet", line), lambda _: None)
+        assert ("lanes" in shlex.split(planned.command)) == (len(opened) == 3) == (number >= 7)
+
+
+def test_a_disk_here_that_is_full_is_told_of(
+    host: SSHHost, machine: LoopbackMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local" / "file").write_text("x")
+    monkeypatch.setattr(archive, "_KEPT", 1)
+    monkeypatch.setattr(tempfile, "tempdir", os.fspath(tmp_path / "none"))
+    with pytest.raises(
+        UploadFailed, match="the list of what is uploaded can't be kept in a temporary file: No such file"
+    ):
+        host.put(tmp_path / "local", "/srv/x")
+    assert not machine.upload("/srv/x").exists()
+
+
+@pytest.fixture
+def mkfifo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts another in the place of the far side's."""
+
+    def put(script: str) -> None:
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin" / "mkfifo").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "bin" / "mkfifo").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+
+    return put
+
+
+def test_where_the_file_system_has_no_pipes_one_channel_does_it(
+    host: SSHHost, machine: LoopbackMachine, tree: Path, far: None, mkfifo: Callable[[str], None]
+) -> None:
+    mkfifo("exit 1")
+    host.put(tree, "/srv/x")
+    assert contents(machine.upload("/srv/x")) == contents(tree)
+    assert there(machine) == ["x"]
+
+
+def test_a_pipe_is_not_written_to_before_somebody_reads_it(
+    host: SSHHost, machine: LoopbackMachine, tree: Path, lanes: list[int], mkfifo: Callable[[str], None]
+) -> None:
+    mkfifo('/usr/bin/mkfifo "$@"; sleep 1')
+    host.put(tree, "/srv/x")
+    assert contents(machine.upload("/srv/x")) == contents(tree)
+    assert lanes
+
+
 def test_a_channel_that_is_lost_on_the_way_makes_no_success(
     host: SSHHost, machine: LoopbackMachine, tree: Path, lanes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,7 +330,7 @@ def test_an_interrupted_upload_leaves_no_channel(
 def test_a_lane_leads_only_into_a_directory_that_is_ours_alone(
     host: SSHHost, machine: LoopbackMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upload = plan(b"x", "/srv/x", Rights())
+    planned = plan(b"x", "/srv/x", Rights())
     taken: list[str] = []
 
     class Blocks:
@@ -208,17 +340,23 @@ def test_a_lane_leads_only_into_a_directory_that_is_ours_alone(
         write, close = len, int
 
     monkeypatch.setattr(archive, "Blocks", Blocks)
-    upload.feed(cast("Outlet", None), lambda _: None)
-    own = machine.upload(upload.stale[0])
+    planned.feed(cast("Outlet", None), lambda _: None)
+    own = machine.upload(planned.stale[0])
     own.mkdir(mode=0o700, parents=True)
     os.mkfifo(own / "lane1")
     reader = os.open(own / "lane1", os.O_RDONLY | os.O_NONBLOCK)
     try:
-        assert host.run(taken[0], input=b"data", capture=True).stdout == "open\n"
+        assert host.run(taken[0], input=b"data", capture=True).stdout == "amibake-lane-open\n"
+        assert os.read(reader, 100) == b"data"
+        own.chmod(0o2700)  # as in a directory that gives its group to all that is made in it
+        assert host.run(taken[0], input=b"data", capture=True).stdout == "amibake-lane-open\n"
         assert os.read(reader, 100) == b"data"
         own.chmod(0o755)
         assert host.run(taken[0], input=b"data", capture=True).status != 0
         own.chmod(0o700)
+        os.close(reader)
+        reader = os.open(own, os.O_RDONLY)  # nobody reads from the pipe
+        assert host.run(taken[0], capture=True, timeout=20).stdout == "amibake-lane-open\n"
         own.rename(own.with_name("other"))
         own.symlink_to("other")
         assert host.run(taken[0], input=b"data", capture=True).status != 0
@@ -253,6 +391,28 @@ def test_what_is_small_or_near_goes_as_one_stream(
     assert sent[0] == b"rest\n"
     assert not any(piece.startswith(b"block ") for piece in sent)
     assert machine.upload("/srv/x").read_bytes() == content
+
+
+def test_a_large_content_is_not_held_in_memory_once_more() -> None:
+    sent = 0
+
+    class Null(SimpleNamespace):
+        def __call__(self, data: memoryview) -> None:
+            nonlocal sent
+            sent += len(data)
+
+    line = Null(round_trip=1.0, window=1, seconds_for_a_byte=lambda: 1e-12)
+    stream = blocks.Blocks(cast("Outlet", line), 1 << 20, lambda _: "")
+    content = bytes(32 << 20)
+    tracemalloc.start()
+    try:
+        stream.write(memoryview(content))
+        stream.close()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sent > len(content)
+    assert peak < 4 << 20
 
 
 @pytest.mark.parametrize("openssl", ["exec /usr/bin/openssl", "exit 1", "echo damaged; exit 0;"])

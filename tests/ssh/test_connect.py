@@ -364,3 +364,21 @@ def test_what_else_is_raised_leaves_nothing_open(enter: Connect, monkeypatch: py
     monkeypatch.setattr("amibake.ssh.transport.ClientTransport", no_transport)
     with pytest.raises(KeyboardInterrupt):
         enter()
+
+
+def test_what_ends_a_connection_is_not_lost_to_who_asks_just_then(
+    enter: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, cause = paramiko.Transport.get_exception, EOFError()
+
+    def get_exception(self: paramiko.Transport) -> Exception | None:
+        error = real(self)
+        self.saved_exception = cause  # type: ignore[attr-defined] # as the connection's own thread does
+        return error
+
+    with enter() as host, monkeypatch.context() as patched:
+        transport = host._line._transport
+        patched.setattr(paramiko.Transport, "get_exception", get_exception)
+        assert transport.get_exception() is None
+        assert transport.has_ended()
+        assert transport.get_exception() is cause
