@@ -87,7 +87,13 @@ class Deadline:
     """A point in time that is `seconds` away, and never later than `within`."""
 
     def __init__(self, seconds: float, *, within: Deadline | None = None) -> None:
-        self.seconds = seconds if within is None else min(seconds, within.remaining())
+        self._whole = seconds
+        self._within = within
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin anew: so many seconds from now."""
+        self.seconds = self._whole if self._within is None else min(self._whole, self._within.remaining())
         self._at = clock.now() + self.seconds
 
     def remaining(self) -> float:

@@ -200,6 +200,19 @@ def test_ssh_is_tried_as_soon_as_there_is_an_address(slow: Place) -> None:
     assert next(at for state, at in tried if state == "running") <= DELAYS.running + 0.3
 
 
+def test_the_time_for_getting_in_begins_when_the_builder_runs() -> None:
+    with in_process(delays=Delays(running=400)) as place:
+        bake(place)
+        assert sum(one.action == "DescribeInstances" for one in place.ec2.requests) < 30
+
+
+def test_one_that_is_pending_for_ever_is_given_up() -> None:
+    with in_process(delays=Delays(running=9999)) as place:
+        with pytest.raises(amibake.SSHTimeout):
+            bake(place)
+        assert 600 < place.clock.now() < 600 + 300 + 200  # it is looked at ever less often
+
+
 def test_one_that_lets_us_in_before_ec2_says_that_it_runs_is_stopped_once_it_does(slow: Place) -> None:
     slow.machines.boots = lambda _: False
     before = slow.clock.now()

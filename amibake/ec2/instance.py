@@ -35,6 +35,9 @@ UNKNOWN = "InvalidInstanceID.NotFound"
 STEADY = 1.0
 """Seconds between two looks at what a bake waits for, once it may be there any moment."""
 
+_STARTS = 600.0
+"""Seconds for which an instance may be pending."""
+
 _STOPS = 8.0
 """Seconds before which an instance has hardly ever stopped."""
 
@@ -78,10 +81,20 @@ class Machine:
         return reservations[0]["Instances"][0] if reservations else None
 
     @contextmanager
-    def watched(self) -> Iterator[Callable[[], None]]:
-        """For `check_alive` again and again: while the block lasts it costs no call where others ask as well."""
+    def watched(self) -> Iterator[Callable[[], bool]]:
+        """For `check_alive` again and again: while the block lasts it costs no call where others ask as well. What it
+        yields answers with whether the instance was still pending, now or the last time, as it may be for a while."""
+        pending, starting = False, Deadline(_STARTS)
         with watching(self.cloud, INSTANCES, self.id, self.describe) as sight:
-            yield lambda: self._check_alive(sight.look())
+
+            def alive() -> bool:
+                nonlocal pending
+                found, before = sight.look(), pending
+                self._check_alive(found)
+                pending = found is not None and found["State"]["Name"] == "pending" and starting.remaining() > 0
+                return before or pending
+
+            yield alive
 
     def check_alive(self) -> None:
         """Raises AmibakeError, with EC2's reason, once the instance is going down or gone: NoCapacity where EC2 has
@@ -114,7 +127,7 @@ class Machine:
             f"instance {self.id} to run" if running else f"an address of instance {self.id}",
             judge,
             awaited="instance running" if running else "address of the instance",
-            deadline=Deadline(600, within=self.cloud.deadline),
+            deadline=Deadline(_STARTS, within=self.cloud.deadline),
             hint="Without an address of the wanted kind: see associate_public_ip_address and ssh_interface.",
         )
 

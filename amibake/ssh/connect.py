@@ -37,8 +37,8 @@ _NEVER_CAME = (
 )
 
 _ALIVE_EVERY = 3.0
-"""Seconds between two questions whether the instance still lives, or a quarter of the time that has passed by then:
-each is a call to EC2."""
+"""Seconds between two questions whether the instance still lives, or a quarter of the time that has passed by then, but
+never more than a quarter of the time that there is: each is a call to EC2."""
 
 
 @dataclass
@@ -51,7 +51,7 @@ class _Door:
     route: Route
     options: Options
     emit: Emit
-    alive: Callable[[], None]
+    alive: Callable[[], object]
     patience: Patience
     grace: float
     attempts: Attempts = field(default_factory=lambda: Attempts(0.0))
@@ -82,8 +82,10 @@ class _Door:
             raise timeout from error
 
     def _attempt(self, host_key: str | None, deadline: Deadline) -> ClientTransport | Pending:
-        if waiting.clock.now() - self.asked_at >= max(_ALIVE_EVERY, (self.asked_at - self.began) / 4):
-            self.alive()
+        every = min(max(_ALIVE_EVERY, (self.asked_at - self.began) / 4), deadline.seconds / 4)
+        if waiting.clock.now() - self.asked_at >= every:
+            if self.alive():
+                deadline.begin()
             self.asked_at = waiting.clock.now()
         patience, self.stranger, wire = self.patience.within(deadline.remaining()), None, None
         try:
@@ -150,7 +152,7 @@ def connect(
     deadline: Deadline,
     emit: Emit,
     timeout: float = 300.0,
-    alive: Callable[[], None] = lambda: None,
+    alive: Callable[[], object] = lambda: None,
     data: Mapping[str, str] | None = None,
     known_host_key: str | None = None,
     host_key_may_come: bool = False,
@@ -170,7 +172,7 @@ def connect(
         emit: Gets `Waiting` now, and later `Output` and `Uploading`.
         timeout: Seconds for getting in, now and at each `reconnect()`.
         alive: Called between attempts, every three seconds at first and later less often; raises when there is nobody
-            left to wait for.
+            left to wait for. When it says yes the machine is not on yet, and `timeout` begins anew.
         data: What `host.data` will be.
         known_host_key: The host key that is demanded: "ssh-ed25519 AAAA…" or "SHA256:…". With None the first one seen
             is pinned. Every reconnect must show the same.
