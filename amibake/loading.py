@@ -68,7 +68,8 @@ def later(name: str) -> Iterator[Later | None]:
     try:
         yield Later(name)
     finally:
-        sys.meta_path.remove(absent)
+        # not by remove(): what is being looked for in another thread, in this very list, would skip a finder
+        sys.meta_path = [finder for finder in sys.meta_path if finder is not absent]
 
 
 class _Absent:
