@@ -151,3 +151,27 @@ def test_the_garbage_collector_rests_while_much_is_made_and_then_works_as_before
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_the_garbage_collector_works_in_a_process_that_is_forked_while_it_rests_for_another_thread() -> None:
+    program = """
+        import gc, os, threading
+        from amibake.loading import undisturbed
+        rests, over = threading.Event(), threading.Event()
+        def load():
+            with undisturbed():
+                rests.set()
+                over.wait()
+        thread = threading.Thread(target=load)
+        thread.start()
+        rests.wait()
+        assert not gc.isenabled()
+        child = os.fork()
+        if not child:
+            os._exit(gc.isenabled())
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+        over.set()
+        thread.join()
+        assert gc.isenabled()
+    """
+    loaded_by(dedent(program))
