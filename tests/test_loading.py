@@ -162,7 +162,7 @@ def test_the_garbage_collector_works_in_a_process_that_is_forked_while_it_rests_
             with undisturbed():
                 rests.set()
                 over.wait()
-        thread = threading.Thread(target=load)
+        thread = threading.Thread(target=load, daemon=True)
         thread.start()
         rests.wait()
         assert not gc.isenabled()
