@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
+
+
+_resting: set[int] = set()
+"""The threads for which the garbage collector rests; none, once one of them has it work again."""
+
+
+def _wake() -> None:
+    if _resting:
+        _resting.clear()
+        gc.enable()
+
+
+os.register_at_fork(after_in_child=_wake)  # there only one thread goes on, which may be another
 
 
 @contextmanager
@@ -18,11 +32,12 @@ def undisturbed() -> Iterator[None]:
     if not gc.isenabled():
         yield
         return
-    gc.disable()
     try:
+        _resting.add(threading.get_ident())
+        gc.disable()
         yield
     finally:
-        gc.enable()
+        _wake()
 
 
 @contextmanager
@@ -68,7 +83,8 @@ def later(name: str) -> Iterator[Later | None]:
     try:
         yield Later(name)
     finally:
-        sys.meta_path.remove(absent)
+        # not by remove(): what is being looked for in another thread, in this very list, would skip a finder
+        sys.meta_path = [finder for finder in sys.meta_path if finder is not absent]
 
 
 class _Absent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import importlib.machinery
 import os
 import subprocess
 import sys
@@ -111,6 +112,33 @@ def test_a_module_is_missing_for_one_thread_only_and_only_meanwhile(monkeypatch:
     assert module is None
 
 
+def test_what_another_thread_is_looking_for_meanwhile_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, over, found = threading.Event(), threading.Event(), list[str]()
+
+    class Slow:
+        """A finder before all others, which is still looking when the block ends."""
+
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "colorsys":
+                asked.set()
+                over.wait(30)
+
+    def find() -> None:
+        with suppress(ImportError):
+            found.append(importlib.import_module("colorsys").__name__)
+
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    # and only one after it, which has it
+    monkeypatch.setattr(sys, "meta_path", [Slow(), importlib.machinery.PathFinder])
+    thread = threading.Thread(target=find)
+    with loading.later("no_such_module"):
+        thread.start()
+        assert asked.wait(30)
+    over.set()
+    thread.join()
+    assert found == ["colorsys"]
+
+
 def test_the_garbage_collector_rests_while_much_is_made_and_then_works_as_before() -> None:
     with suppress(ValueError), loading.undisturbed():
         assert not gc.isenabled()
@@ -123,3 +151,27 @@ def test_the_garbage_collector_rests_while_much_is_made_and_then_works_as_before
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_the_garbage_collector_works_in_a_process_that_is_forked_while_it_rests_for_another_thread() -> None:
+    program = """
+        import gc, os, threading
+        from amibake.loading import undisturbed
+        rests, over = threading.Event(), threading.Event()
+        def load():
+            with undisturbed():
+                rests.set()
+                over.wait()
+        thread = threading.Thread(target=load, daemon=True)
+        thread.start()
+        rests.wait()
+        assert not gc.isenabled()
+        child = os.fork()
+        if not child:
+            os._exit(gc.isenabled())
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+        over.set()
+        thread.join()
+        assert gc.isenabled()
+    """
+    loaded_by(dedent(program))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import boto3
@@ -19,7 +20,8 @@ from amibake.testing import Bakery, bakery
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 
-PLUGIN = ("-p", "amibake.testing.plugin")
+INSTALLED = any(found.value == "amibake.testing.plugin" for found in entry_points(group="pytest11"))
+PLUGIN = () if INSTALLED else ("-p", "amibake.testing.plugin")  # pytest takes none twice
 
 
 @pytest.fixture
@@ -262,13 +264,46 @@ def test_other_regions(here: Bakery) -> None:
     assert [one.ids for one in here.images] == [{"eu-west-1": image.id}]
 
 
-def test_nothing_goes_out(here: Bakery) -> None:
-    client = boto3.client("ec2", endpoint_url="https://ec2.example.com")
-    with pytest.raises(ConnectionError, match=r"a bakery lets nothing out: POST ec2\.example\.com is a call"):
+@pytest.mark.parametrize("host", ["ec2.example.com", "localhost.example.com", "127.example.com", "127.0.0.1:x@a.test"])
+def test_nothing_goes_out(here: Bakery, host: str) -> None:
+    client = boto3.client("ec2", endpoint_url=f"https://{host}")
+    with pytest.raises(ConnectionError, match=rf"a bakery lets nothing out: POST {re.escape(host)} is a call"):
         client.describe_instances()
     with pytest.raises(ConnectionError, match="a bakery lets nothing out"):
         boto3.client("freetier").get_free_tier_usage()
     assert boto3.client("sts").get_caller_identity()["Account"]
+
+
+def test_sessions_and_clients_from_before_lead_there(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        deploy="""
+            import boto3
+
+            session = boto3.Session("AKIA", "secret", region_name="us-east-1")
+            ec2 = session.client("ec2")
+        """
+    )
+    pytester.makepyfile("""
+        import sys, deploy
+
+        assert "moto" not in sys.modules
+
+        def test_them(bakery):
+            import amibake
+
+            image = amibake.build_primal(app="shop", node_version="22", session=deploy.session)
+            [found] = deploy.ec2.describe_images(Owners=["self"])["Images"]
+            assert found["ImageId"] == image.id == bakery.images[0].id
+    """)
+    pytester.runpytest_subprocess(*PLUGIN).assert_outcomes(passed=1)
+
+
+def test_a_script_that_is_meant_by_a_long_text(here: Bakery) -> None:
+    line = f"echo {'long ' * 100}"
+    here.script(line).exits(5)
+    with pytest.raises(amibake.ScriptFailed):
+        bake(amibake.Shell(inline=[line]))
+    assert here.last.script(line).status == 5
 
 
 def test_a_server_on_this_machine_is_reached(here: Bakery) -> None:
