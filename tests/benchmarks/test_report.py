@@ -110,3 +110,9 @@ def test_the_page_that_is_there_tells_why_of_every_row_that_loses() -> None:
 def test_what_this_machine_is_can_be_told() -> None:
     assert "Python" in this_machine()
     assert FILE.parent.is_dir()
+
+
+def test_what_this_machine_is_can_be_told_where_nothing_was_installed_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+
+    assert "no packer, no ssh, no rsync" in this_machine()
