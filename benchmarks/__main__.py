@@ -20,7 +20,7 @@ ROWS: Sequence[Row] = (*BAKES, *UPLOADS, Start())
 
 
 def main() -> int:
-    """The command line; answers with 1 where something can't be right."""
+    """The command line; answers with 1 where something can't be right, or could not be measured."""
     rows = {row.name: row for row in ROWS}
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--rows", nargs="+", choices=rows, default=list(rows), metavar="ROW", help=", ".join(rows))
@@ -44,7 +44,7 @@ def main() -> int:
         print(summary(rows[name], results))
     if given.write:
         _write(machine, results)
-    return 1 if any(result.under_floor for result in measured.values()) else 0
+    return 1 if any(result.under_floor or result.failed for result in measured.values()) else 0
 
 
 def _write(machine: str, results: Results) -> None:

@@ -50,9 +50,8 @@ class Bake(Row):
 
     def goal(self, results: Results) -> float | None:
         """As given, or a fifth more than one takes."""
-        if self.most is not None or ONE.name not in results:
-            return self.most
-        return _MANY_OVER_ONE * results[ONE.name].walls()[OURS]
+        one = results[ONE.name].walls().get(OURS) if ONE.name in results else None
+        return _MANY_OVER_ONE * one if self.most is None and one is not None else self.most
 
     def counts(self, results: Results) -> list[Count]:
         """How often EC2 was asked, where it takes its time."""

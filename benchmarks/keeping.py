@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 from dataclasses import asdict
 from pathlib import Path
@@ -50,6 +51,8 @@ def this_machine() -> str:
 
 
 def _said(pattern: str, *command: str) -> str:
+    if shutil.which(command[0]) is None:
+        return f"no {command[0]}"
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = re.search(pattern, done.stdout + done.stderr)
     return found[0] if found else command[0]

@@ -42,6 +42,11 @@ class Result:
         return median(counted) if counted else None
 
     @property
+    def failed(self) -> list[str]:
+        """Who has not done it even once."""
+        return [who for who, samples in self.samples.items() if not samples]
+
+    @property
     def under_floor(self) -> list[str]:
         """Who was faster than is possible: there the bench is wrong."""
         return [who for who, samples in self.samples.items() if any(one.wall < self.floor for one in samples)]

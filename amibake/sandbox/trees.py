@@ -21,7 +21,8 @@ _AT_ONCE = 16
 
 def remove_tree(directory: Path, *, ignore_errors: bool = False) -> None:
     """Do what `shutil.rmtree` does. Like that, it follows no link, whoever changes the tree meanwhile."""
-    with suppress(OSError), ThreadPoolExecutor(_THREADS, "remove") as pool:
+    # RuntimeError: no more threads are to be had, be it that the interpreter is at its end
+    with suppress(OSError, RuntimeError), ThreadPoolExecutor(_THREADS, "remove") as pool:
         _empty(directory, pool)
     shutil.rmtree(directory, ignore_errors=ignore_errors)  # what is left, or says what is wrong
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
+import benchmarks.__main__
 from benchmarks import report
 from benchmarks.__main__ import ROWS
 from benchmarks.keeping import FILE, this_machine
@@ -110,3 +112,34 @@ def test_the_page_that_is_there_tells_why_of_every_row_that_loses() -> None:
 def test_what_this_machine_is_can_be_told() -> None:
     assert "Python" in this_machine()
     assert FILE.parent.is_dir()
+
+
+def test_what_this_machine_is_can_be_told_where_nothing_was_installed_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+
+    assert "no packer, no ssh, no rsync" in this_machine()
+
+
+def test_what_hangs_on_a_failed_result_has_no_goal_and_what_was_measured_is_told(tmp_path: Path) -> None:
+    failed = {
+        "bake": Result(65, {"amibake": [], "Packer": _took(70.0)}),
+        "bake-many": Result(65, {"amibake": _took(80.0)}),
+        "import": Result(0, {"amibake": _took(0.03), "bare Python": []}),
+    }
+    report.write(ROWS, failed, "a machine", page := _page(tmp_path))
+
+    assert "| failed ([why](#bake)) | 67.5 s | Packer 70.0 s | 65.0 s |" in page.read_text()
+    assert "**80.0 s** |  |" in page.read_text()
+    assert "**30 ms** |  |" in page.read_text()
+
+
+def test_a_contender_that_fails_is_a_failure_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(*_: object) -> Result:
+        return Result(0, {"amibake": _took(0.03), "bare Python": []})
+
+    monkeypatch.setattr("sys.argv", ["benchmarks", "--rows", "import"])
+    for name, instead in {"require_root": lambda: None, "place": nullcontext, "measure": measure}.items():
+        monkeypatch.setattr(benchmarks.__main__, name, instead)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+
+    assert benchmarks.__main__.main() == 1

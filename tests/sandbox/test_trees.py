@@ -85,3 +85,23 @@ def test_what_cannot_be_removed_is_an_error_unless_it_is_to_be_ignored(tmp_path:
     with pytest.raises(NotADirectoryError):
         remove_tree(file)
     assert file.exists()
+
+
+@pytest.mark.parametrize("already", [0, 1])
+def test_where_no_thread_can_be_started_it_goes_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, already: int
+) -> None:
+    start, started = threading.Thread.start, list[threading.Thread]()
+
+    def refuse(thread: threading.Thread) -> None:
+        if len(started) == already:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    for number in range(40):
+        (tmp_path / "tree" / str(number)).mkdir(parents=True)
+        (tmp_path / "tree" / str(number) / "file").touch()
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    remove_tree(tmp_path / "tree")
+    assert list(tmp_path.iterdir()) == []
