@@ -391,8 +391,10 @@ def test_a_second_interrupt_during_a_release_leaves_the_rest_and_tells_how_to_re
     place.session.events.unregister("before-call.ec2.DeleteKeyPair", twice)
     ec2 = place.session.client("ec2")
     (pair,), (image,) = ec2.describe_key_pairs()["KeyPairs"], ec2.describe_images(Owners=["self"])["Images"]
+    (instance,) = ec2.describe_instances()["Reservations"][0]["Instances"]  # its image is pending
     by_hand = [
         f"aws ec2 delete-key-pair --key-name {pair['KeyName']} --region us-east-1",
+        f"aws ec2 terminate-instances --instance-ids {instance['InstanceId']} --region us-east-1",
         f"aws ec2 deregister-image --delete-associated-snapshots --image-id {image['ImageId']} --region us-east-1",
     ]
     told = capfd.readouterr().err.splitlines()
@@ -400,8 +402,10 @@ def test_a_second_interrupt_during_a_release_leaves_the_rest_and_tells_how_to_re
     noted = {note.partition("remove it with: ")[2] for note in caught.value.__notes__}
     assert noted >= set(by_hand)
     assert "DeregisterImage" not in {request.action for request in place.ec2.requests}
-    ec2.delete_key_pair(KeyName=pair["KeyName"])
+    place.clock.sleep(60)
     ec2.deregister_image(ImageId=image["ImageId"], DeleteAssociatedSnapshots=True)
+    ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
+    ec2.delete_key_pair(KeyName=pair["KeyName"])
     outcome(place, 0)
 
 
