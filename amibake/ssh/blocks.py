@@ -14,7 +14,7 @@ _BLOCK = 1 << 20
 _UNIT = 1 << 16
 LANES_FROM = 4 << 20
 """Bytes for which more channels pay."""
-_NEAR = 0.003
+NEAR = 0.003
 """Seconds of a round trip as short as only lines have that are faster than all that could be done about it."""
 
 
@@ -35,7 +35,7 @@ class Blocks:
         self._lanes = list[Lane]()
         self._lanes_in_use = False
         self._turn = 0
-        self._as_it_is = total < _SMALL or outlet.round_trip < _NEAR
+        self._as_it_is = total < _SMALL or outlet.round_trip < NEAR
         if self._as_it_is:
             outlet(memoryview(b"rest\n"))
         elif total >= LANES_FROM:

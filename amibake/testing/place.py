@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import boto3
 import moto
 
 from amibake import waiting
-from amibake.ssh import dial
+from amibake.ssh import blocks, dial
 from amibake.strict import Delays, StrictEC2
 from amibake.testing.clock import FakeClock
 from amibake.testing.data import read_once
@@ -89,6 +90,7 @@ def in_process(*, region: str = "us-east-1", username: str = "admin", delays: De
         undo.enter_context(mock.patch.object(waiting, "clock", clock))
         machines.boots = ec2.boots
         undo.enter_context(mock.patch.object(dial, "dial", machines.dial))
+        undo.enter_context(mock.patch.object(blocks, "NEAR", math.inf))  # as it is, however busy this machine
         source = ec2.add_image(name="debian-12-amd64-20250316-2053", owner_id=_DEBIAN, region=region)
         session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=region)  # noqa: S106
         yield Place(session, machines, clock, ec2, source)

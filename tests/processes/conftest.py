@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,5 +27,5 @@ def mailtube(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What ships with amibake, and a large file."""
     directory = tmp_path_factory.mktemp("mailtube") / "mailtube"
     shutil.copytree(shipped("mailtube"), directory)
-    (directory / "large").write_bytes(b"\1" * LARGE)
+    (directory / "large").write_bytes(random.Random(1).randbytes(LARGE))
     return directory

@@ -36,7 +36,7 @@ TEXT = b"".join(b"%d bottles of beer on the wall\n" % number for number in range
 @pytest.fixture
 def far(monkeypatch: pytest.MonkeyPatch) -> None:
     """No line is near."""
-    monkeypatch.setattr(blocks, "_NEAR", 0.0)
+    monkeypatch.setattr(blocks, "NEAR", 0.0)
 
 
 @pytest.fixture
@@ -386,7 +386,7 @@ def test_what_can_not_be_compressed_goes_as_it_is(
 def test_what_is_small_or_near_goes_as_one_stream(
     host: SSHHost, machine: LoopbackMachine, sent: list[bytes], monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
-    monkeypatch.setattr(blocks, "_NEAR", 1000.0 if content == TEXT else 0.0)
+    monkeypatch.setattr(blocks, "NEAR", 1000.0 if content == TEXT else 0.0)
     host.put(content, "/srv/x")
     assert sent[0] == b"rest\n"
     assert not any(piece.startswith(b"block ") for piece in sent)
