@@ -86,7 +86,12 @@ blocks() {
 }
 unpack() { tar -x -p -f - --no-same-owner --warning=no-timestamp; }
 read -r what source size count how || fail 'the stream was cut'
-if [ "$what" = rest ]; then unpack; else blocks | unpack; fi
+if [ "$what" = rest ]; then
+    unpack
+else
+    for needed in dd gzip; do command -v "$needed" >/dev/null || fail "there is no $needed, which an upload from afar needs"; done
+    blocks | unpack
+fi
 [ -f end ] || fail 'the stream was cut'
 
 # In this output each file has one line, whatever its name: a backslash ahead of the digest says that the name is escaped.

@@ -247,6 +247,21 @@ def test_a_disk_here_that_is_full_is_told_of(
     assert not machine.upload("/srv/x").exists()
 
 
+@pytest.mark.parametrize("missing", ["gzip", "dd"])
+def test_a_program_that_the_far_side_lacks_is_named(
+    host: SSHHost, machine: LoopbackMachine, tmp_path: Path, far: None, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    (tmp_path / "bin").mkdir()
+    for directory in ("/usr/bin", "/bin"):
+        for path in Path(directory).iterdir():
+            if path.name != missing and not (tmp_path / "bin" / path.name).is_symlink():
+                (tmp_path / "bin" / path.name).symlink_to(path)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin")
+    with pytest.raises(UploadFailed, match=f"there is no {missing}, which an upload from afar needs$"):
+        host.put(TEXT, "/srv/x")
+    assert there(machine) == []
+
+
 @pytest.fixture
 def mkfifo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Puts another in the place of the far side's."""

@@ -373,7 +373,7 @@ def test_what_ends_a_connection_is_not_lost_to_who_asks_just_then(
 
     def get_exception(self: paramiko.Transport) -> Exception | None:
         error = real(self)
-        self.saved_exception = cause  # type: ignore[attr-defined] # as the connection's own thread does
+        self.saved_exception = cause  # as the connection's own thread does
         return error
 
     with enter() as host, monkeypatch.context() as patched:
