@@ -9,7 +9,6 @@ interrupted, or is refused, the next one asks.
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -71,7 +70,7 @@ class _Watch:
     """What is waited for of one kind, by one account, at one place. Whoever touches it holds `_lock`.
 
     Attributes:
-        ids: What, and by how many.
+        ids: What each waiter waits for.
         asking: Is set when the question that is under way has been answered or has failed; None when there is none.
         asked: The ids that the last answer is about.
         answer: What of them EC2 knows.
@@ -81,7 +80,7 @@ class _Watch:
         slower: By what factor less is to be asked: EC2 has throttled us.
     """
 
-    ids: Counter[str] = field(default_factory=Counter)
+    ids: dict[object, str] = field(default_factory=dict)
     asking: threading.Event | None = None
     asked: frozenset[str] = frozenset()
     answer: Mapping[str, Any] = field(default_factory=dict)
@@ -93,7 +92,7 @@ class _Watch:
     @property
     def apart(self) -> float:
         """Seconds between an answer and the next question: each who begins to wait would look often at first."""
-        return min(0.25 * (len(self.ids) - 1), 1.0)
+        return min(0.25 * (len(set(self.ids.values())) - 1), 1.0)
 
 
 _lock = threading.Lock()
@@ -130,7 +129,7 @@ class Sight(Generic[Found]):
                     waits = asked is not None and patience > 0
                     if not waits and early <= 0:  # nobody else comes to this before it is said that we ask
                         watch.asking, watch.begun = mine, watch.begun + 1
-                        number, ids = watch.begun, sorted(watch.ids)
+                        number, ids = watch.begun, sorted(set(watch.ids.values()))
                         break
                 if asked is not None and waits:
                     patience -= waiting.block(asked, min(patience, 0.25))
@@ -173,17 +172,18 @@ class Sight(Generic[Found]):
 def watching(cloud: Cloud, kind: Kind[Found], name: str, alone: Callable[[], Found | None]) -> Iterator[Sight[Found]]:
     """Wait for something: while the block lasts everybody who asks about things of its kind asks about it, too."""
     key = (_account(cloud), cast("Translating", cloud.ec2).endpoint, cloud.region, kind.id)
-    with _lock:
-        watch = _watches.setdefault(key, _Watch())
-        watch.ids[name] += 1
+    waiter = object()
     try:
+        with _lock:
+            watch = _watches.setdefault(key, _Watch())
+            watch.ids[waiter] = name
         yield Sight(watch, cloud, kind, name, alone)
-    finally:
+    finally:  # wherever it was interrupted
         with held(), _lock:
-            watch.ids[name] -= 1
-            watch.ids += Counter()  # those that are still waited for
-            if not watch.ids:
-                _watches.pop(key, None)
+            if (there := _watches.get(key)) is not None:
+                there.ids.pop(waiter, None)
+                if not there.ids:
+                    del _watches[key]
 
 
 def _account(cloud: Cloud) -> object:

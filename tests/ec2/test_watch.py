@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -307,3 +308,25 @@ def test_who_asks_instead_of_one_that_hangs_is_waited_for_as_well(
     monkeypatch.setattr(waiting, "block", block)
     assert sight.look() is not None
     assert spent == [watch._PATIENCE, watch._PATIENCE]
+
+
+def test_who_is_interrupted_before_it_has_begun_to_wait_is_not_waited_for(cloud: Cloud, stack: ExitStack) -> None:
+    """By a KeyboardInterrupt of Python's own, which arrives at any line."""
+    before, lines = sys.gettrace(), watching.__wrapped__.__code__.co_lines()  # type: ignore[attr-defined]
+    for wanted in sorted({line for _, _, line in lines if line}):
+
+        def interrupt(frame: Any, event: str, _: Any, wanted: int = wanted) -> Any:
+            if frame.f_code is not watching.__wrapped__.__code__:  # type: ignore[attr-defined]
+                return None
+            if event == "line" and frame.f_lineno == wanted and not watch._lock.locked():
+                sys.settrace(before)
+                raise KeyboardInterrupt
+            return interrupt
+
+        sys.settrace(interrupt)
+        try:
+            with suppress(KeyboardInterrupt), watching(cloud, INSTANCES, "i-1", lambda: None):
+                sys.settrace(before)
+        finally:
+            sys.settrace(before)
+        assert watch._watches == {}, wanted
