@@ -222,6 +222,13 @@ def test_one_that_lets_us_in_before_ec2_says_that_it_runs_is_stopped_once_it_doe
     assert slow.clock.now() - before <= floor + 2.5
 
 
+def test_so_it_is_where_ec2_does_not_know_at_once_what_it_has_said(slow: Place) -> None:
+    slow.machines.boots = lambda _: False
+    slow.ec2.refuse("StopInstances", "IncorrectInstanceState", times=3)
+    bake(slow)
+    assert actions(slow).count("StopInstances") == 4
+
+
 def test_so_is_a_spot_instance_imaged(slow: Place) -> None:
     slow.machines.boots = lambda _: False
     bake(slow, spot_price="auto")

@@ -32,6 +32,8 @@ Interface = Literal["public_ip", "private_ip", "public_dns", "private_dns", "ipv
 UNKNOWN = "InvalidInstanceID.NotFound"
 """EC2's word for an instance that it does not know, or not yet."""
 
+_CANT_STOP = "IncorrectInstanceState"
+
 STEADY = 1.0
 """Seconds between two looks at what a bake waits for, once it may be there any moment."""
 
@@ -182,11 +184,11 @@ class Machine:
         try:
             eventually(self.cloud, stop, UNKNOWN)
         except AmibakeError as error:
-            if error.code != "IncorrectInstanceState":
+            if error.code != _CANT_STOP:
                 raise
             self.check_alive()  # which knows better why
             self.wait_until("running", deadline=deadline, on_the_way=("pending",))  # a quick one lets us in before
-            eventually(self.cloud, stop, UNKNOWN)
+            eventually(self.cloud, stop, UNKNOWN, _CANT_STOP)  # not all of EC2 has heard of that at the same moment
         return self.wait_until("stopped", deadline=deadline, on_the_way=("running", "stopping"))
 
     def wait_until_stopped_by_itself(self) -> InstanceTypeDef | None:

@@ -9,7 +9,6 @@ interrupted, or is refused, the next one asks.
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -71,27 +70,29 @@ class _Watch:
     """What is waited for of one kind, by one account, at one place. Whoever touches it holds `_lock`.
 
     Attributes:
-        ids: What, and by how many.
+        ids: What each waiter waits for.
         asking: Is set when the question that is under way has been answered or has failed; None when there is none.
         asked: The ids that the last answer is about.
         answer: What of them EC2 knows.
         at: When it was there.
-        number: How many answers there have been.
+        begun: How many questions there have been.
+        number: Which of them that was the answer to.
         slower: By what factor less is to be asked: EC2 has throttled us.
     """
 
-    ids: Counter[str] = field(default_factory=Counter)
+    ids: dict[object, str] = field(default_factory=dict)
     asking: threading.Event | None = None
     asked: frozenset[str] = frozenset()
     answer: Mapping[str, Any] = field(default_factory=dict)
     at: float = -inf
+    begun: int = 0
     number: int = 0
     slower: float = 1.0
 
     @property
     def apart(self) -> float:
         """Seconds between an answer and the next question: each who begins to wait would look often at first."""
-        return min(0.25 * (len(self.ids) - 1), 1.0)
+        return min(0.25 * (len(set(self.ids.values())) - 1), 1.0)
 
 
 _lock = threading.Lock()
@@ -110,51 +111,56 @@ class Sight(Generic[Found]):
         self._kind = kind
         self._name = name
         self._alone = alone
-        self._number = watch.number
+        self._number = watch.begun  # what was asked before is not answered by what the waiter may just have done
         self._at = -inf
 
     def look(self) -> Found | None:
         """What EC2 says of it, since the last look or now; None where it does not know it. Raises AmibakeError."""
-        watch, patience = self._watch, _PATIENCE
-        while True:
-            with _lock:
-                if watch.number > self._number and self._name in watch.asked:
-                    self._number, self._at = watch.number, watch.at
-                    return cast("Found | None", watch.answer.get(self._name))
-                others = watch.asking
-                early = watch.at + watch.apart - waiting.clock.now()
-            if others is not None and patience > 0:
-                patience -= waiting.block(others, min(patience, 0.25))
-            elif early > 0.001:  # less may be none to the clock
-                waiting.sleep(early)
-            else:
-                return self._ask()
-
-    def pending(self, seen: str) -> Pending:
-        """What a probe answers that has seen this, and not what it waits for."""
-        return Pending(seen, age=max(0.0, waiting.clock.now() - self._at), slower=self._watch.slower)
-
-    def _ask(self) -> Found | None:
-        watch, mine = self._watch, threading.Event()
+        watch, mine, asked, patience = self._watch, threading.Event(), None, _PATIENCE
         try:
-            with held(), _lock:
-                watch.asking, ids = mine, sorted(watch.ids)
-            before = throttled()
-            try:
-                found = self._found(ids)
-            except AmibakeError as error:
-                _slow_down(watch, error.code in THROTTLED or throttled() > before)
-                raise
-            _slow_down(watch, throttled() > before)
-            with held(), _lock:
-                watch.number, self._at = watch.number + 1, waiting.clock.now()
-                watch.asked, watch.answer, watch.at, self._number = frozenset(ids), found, self._at, watch.number
-            return found.get(self._name)
+            while True:
+                with _lock:
+                    if watch.number > self._number and self._name in watch.asked:
+                        self._number, self._at = watch.number, watch.at
+                        return cast("Found | None", watch.answer.get(self._name))
+                    if watch.asking is not asked:  # each question is waited for
+                        asked, patience = watch.asking, _PATIENCE
+                    early = watch.at + watch.apart - waiting.clock.now()
+                    waits = asked is not None and patience > 0
+                    # less may be none to the clock; nobody else comes to this before it is said that we ask
+                    if not waits and early <= 0.001:
+                        watch.asking, watch.begun = mine, watch.begun + 1
+                        number, ids = watch.begun, sorted(set(watch.ids.values()))
+                        break
+                if asked is not None and waits:
+                    patience -= waiting.block(asked, min(patience, 0.25))
+                else:
+                    waiting.sleep(early)
+            return self._ask(number, ids)
         finally:
             with held(), _lock:
                 if watch.asking is mine:
                     watch.asking = None
             mine.set()
+
+    def pending(self, seen: str) -> Pending:
+        """What a probe answers that has seen this, and not what it waits for."""
+        return Pending(seen, age=max(0.0, waiting.clock.now() - self._at), slower=self._watch.slower)
+
+    def _ask(self, number: int, ids: list[str]) -> Found | None:
+        watch, before = self._watch, throttled()
+        try:
+            found = self._found(ids)
+        except AmibakeError as error:
+            _slow_down(watch, error.code in THROTTLED or throttled() > before)
+            raise
+        _slow_down(watch, throttled() > before)
+        with held(), _lock:
+            self._number, self._at = number, waiting.clock.now()
+            if number > watch.number:  # one that was asked later may have been answered before
+                watch.number, watch.at = number, self._at
+                watch.asked, watch.answer = frozenset(ids), found
+        return found.get(self._name)
 
     def _found(self, ids: list[str]) -> dict[str, Found]:
         if ids != [self._name]:
@@ -167,17 +173,18 @@ class Sight(Generic[Found]):
 def watching(cloud: Cloud, kind: Kind[Found], name: str, alone: Callable[[], Found | None]) -> Iterator[Sight[Found]]:
     """Wait for something: while the block lasts everybody who asks about things of its kind asks about it, too."""
     key = (_account(cloud), cast("Translating", cloud.ec2).endpoint, cloud.region, kind.id)
-    with _lock:
-        watch = _watches.setdefault(key, _Watch())
-        watch.ids[name] += 1
+    waiter = object()
     try:
+        with _lock:
+            watch = _watches.setdefault(key, _Watch())
+            watch.ids[waiter] = name
         yield Sight(watch, cloud, kind, name, alone)
-    finally:
+    finally:  # wherever it was interrupted
         with held(), _lock:
-            watch.ids[name] -= 1
-            watch.ids += Counter()  # those that are still waited for
-            if not watch.ids:
-                _watches.pop(key, None)
+            if (there := _watches.get(key)) is not None:
+                there.ids.pop(waiter, None)
+                if not there.ids:
+                    del _watches[key]
 
 
 def _account(cloud: Cloud) -> object:

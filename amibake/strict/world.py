@@ -169,7 +169,7 @@ class StrictEC2(Catalogue, Faults, Record):
 
     def boots(self, instance_id: str) -> bool:
         """Whether an instance is pending: EC2 has given it an address, but nothing listens there yet."""
-        found = [backend.get_instance_by_id(instance_id) for _, _, backend in ec2_backends.iter_backends()]
+        found = [backend.get_instance_by_id(instance_id) for backend in all_backends()]
         return any(one.state == "pending" for one in found if one)
 
     def set_free_addresses(self, subnet_id: str, count: int) -> None:

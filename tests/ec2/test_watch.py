@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any
 
 import boto3
 import pytest
 
+from amibake import waiting
 from amibake.ec2 import watch
 from amibake.ec2.cloud import Cloud, connect
 from amibake.ec2.instance import Machine, run_instance
@@ -244,3 +246,87 @@ def test_a_great_many_are_asked_about_in_parts(strict: StrictEC2, machines: list
     seen = [one.look() is not None for one in sights(stack, [*machines, *more])]
     assert seen == [True] * 3 + [False] * 250
     assert [len(one) for one in asked(strict)[-2:]] == [200, 53]
+
+
+def test_what_was_asked_before_somebody_began_to_wait_is_no_answer_for_that_one(
+    machines: list[Machine], stack: ExitStack, cloud: Cloud
+) -> None:
+    """It may be older than what that one has just done."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly() -> Any:
+        begun.set()
+        assert go_on.wait(30)
+        return {"InstanceId": machines[0].id, "seen": "before"}
+
+    slow = stack.enter_context(watching(cloud, INSTANCES, machines[0].id, slowly))
+    thread = threading.Thread(target=slow.look)
+    thread.start()
+    assert begun.wait(30)
+    (later,) = sights(stack, machines[:1])
+    threading.Timer(0.1, go_on.set).start()
+    assert "seen" not in (later.look() or {})
+    thread.join()
+
+
+def test_an_answer_that_comes_late_does_not_replace_one_that_was_asked_for_later(
+    machines: list[Machine], stack: ExitStack, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_PATIENCE", 0.0)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly() -> Any:
+        begun.set()
+        assert go_on.wait(30)
+        return {"InstanceId": machines[0].id, "seen": "before"}
+
+    slow = stack.enter_context(watching(cloud, INSTANCES, machines[0].id, slowly))
+    (other,) = sights(stack, machines[:1])
+    thread = threading.Thread(target=slow.look)
+    thread.start()
+    assert begun.wait(30)
+    assert "seen" not in (other.look() or {})
+    go_on.set()
+    thread.join()
+    assert "seen" not in (other.look() or {})
+
+
+def test_who_asks_instead_of_one_that_hangs_is_waited_for_as_well(
+    machines: list[Machine], stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else all who have lost patience with one would ask at the same moment."""
+    (sight,) = sights(stack, machines[:1])
+    others, spent = [threading.Event(), threading.Event()], [0.0, 0.0]
+    sight._watch.asking = others[0]
+
+    def block(event: threading.Event, seconds: float) -> float:
+        spent[others.index(event)] += seconds
+        if spent[0] >= watch._PATIENCE:
+            sight._watch.asking = others[1]
+        return seconds
+
+    monkeypatch.setattr(waiting, "block", block)
+    assert sight.look() is not None
+    assert spent == [watch._PATIENCE, watch._PATIENCE]
+
+
+def test_who_is_interrupted_before_it_has_begun_to_wait_is_not_waited_for(cloud: Cloud, stack: ExitStack) -> None:
+    """By a KeyboardInterrupt of Python's own, which arrives at any line."""
+    before, lines = sys.gettrace(), watching.__wrapped__.__code__.co_lines()  # type: ignore[attr-defined]
+    for wanted in sorted({line for _, _, line in lines if line}):
+
+        def interrupt(frame: Any, event: str, _: Any, wanted: int = wanted) -> Any:
+            if frame.f_code is not watching.__wrapped__.__code__:  # type: ignore[attr-defined]
+                return None
+            if event == "line" and frame.f_lineno == wanted and not watch._lock.locked():
+                sys.settrace(before)
+                raise KeyboardInterrupt
+            return interrupt
+
+        sys.settrace(interrupt)
+        try:
+            with suppress(KeyboardInterrupt), watching(cloud, INSTANCES, "i-1", lambda: None):
+                sys.settrace(before)
+        finally:
+            sys.settrace(before)
+        assert watch._watches == {}, wanted

@@ -252,3 +252,17 @@ def test_a_first_request_to_a_region_disturbs_none_that_is_under_way(
     monkeypatch.setattr(instances_module.InstanceBackend, "all_instances", meanwhile)
     assert client().describe_vpcs()["Vpcs"]
     assert regions == []
+
+
+def test_nor_does_it_disturb_who_asks_whether_an_instance_still_boots(
+    cloud: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert client().describe_vpcs()["Vpcs"]
+    real = instances_module.InstanceBackend.get_instance_by_id
+
+    def meanwhile(books: Any, *given: Any) -> Any:
+        assert ec2_backends[cloud.strict.account_id]["eu-west-1"]
+        return real(books, *given)
+
+    monkeypatch.setattr(instances_module.InstanceBackend, "get_instance_by_id", meanwhile)
+    assert not cloud.strict.boots("i-0123456789abcdef0")
