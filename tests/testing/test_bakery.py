@@ -86,6 +86,38 @@ def test_in_a_project_of_its_own(pytester: pytest.Pytester, how: tuple[str, ...]
     assert re.search(r"calls: .*RunInstances, DescribeInstances( x \d+)?, ", told)
 
 
+def test_a_test_fails_as_itself_also_where_what_was_baked_cannot_be_told(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        import botocore.client
+
+        def test_that_fails(bakery, monkeypatch):
+            monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", None)
+            assert 1 == 2
+
+        def test_another():
+            pass
+    """)
+    result = pytester.runpytest_subprocess(*PLUGIN)
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines(["*assert 1 == 2", "what was baked cannot be told: TypeError: *"])
+
+
+def test_nothing_is_kept_of_a_test_that_is_over(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        import gc, weakref
+
+        seen = []
+
+        def test_with(bakery):
+            seen.append(weakref.ref(bakery))
+
+        def test_after_it():
+            gc.collect()
+            assert seen[0]() is None
+    """)
+    pytester.runpytest_subprocess(*PLUGIN).assert_outcomes(passed=2)
+
+
 def test_the_plugin_imports_nothing_before_a_test_asks() -> None:
     heavy = ("moto", "boto3", "paramiko", "pydantic")
     code = f"import amibake.testing.plugin, sys; print([name for name in {heavy} if name in sys.modules])"
