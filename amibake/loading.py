@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
-
 _resting: set[int] = set()
 """The threads for which the garbage collector rests; none, once one of them has it work again."""
 
