@@ -59,7 +59,10 @@ def _is_marked(request: pytest.FixtureRequest) -> bool:
 
 
 def _in_process() -> AbstractContextManager[Any]:
-    from amibake.testing.baking import bakery
+    from amibake.testing.data import read_once
+
+    with read_once():  # moto as it is imported asks three sessions which regions there are
+        from amibake.testing.baking import bakery
 
     return bakery()
 
