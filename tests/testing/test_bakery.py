@@ -245,6 +245,15 @@ def builder() -> amibake.Builder:
     return amibake.Builder(ami_name="x {{uuid}}", source_ami=amibake.DEBIAN_12, instance_type="t3.micro")
 
 
+def test_commands_of_the_users_own_that_are_sent_up(here: Bakery) -> None:
+    here.script("tool && nginx").runs(nginx="exit 0")
+    tool = amibake.File(content="#!/bin/sh\necho mine > ~/said\n", destination="/usr/local/bin/tool")
+    chmod = f"chmod +x {here.place.machines._directory}/*/usr/local/bin/tool"  # of what runs, whole paths are ours
+    bake(tool, amibake.Shell(inline=[chmod, "tool && nginx"]))
+    assert here.last.uploads == ["/home/admin/said", "/usr/local/bin/tool"]
+    assert here.last.upload("said").text() == "mine\n"
+
+
 def test_faults_by_name(here: Bakery) -> None:
     fault = here.fault("RunInstances", "InsufficientInstanceCapacity")
     with pytest.raises(amibake.NoCapacity):
