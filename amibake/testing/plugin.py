@@ -73,13 +73,13 @@ def _in_sandbox(request: pytest.FixtureRequest) -> AbstractContextManager[Any]:
     return in_sandbox(request.getfixturevalue("_amibake_cloud"))
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+@pytest.hookimpl(hookwrapper=True)  # which a pytest knows too that is too old for the rest, and loads this
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
     """A test that fails says what was baked in it."""
-    report = yield
+    outcome = yield
+    report = outcome.get_result()
     if report.when == "call" and report.failed and _BAKERY in item.stash:
         report.sections.append(("bakery", _told(item.stash[_BAKERY])))
-    return report
 
 
 def _told(here: Looking) -> str:

@@ -124,6 +124,16 @@ def test_the_plugin_imports_nothing_before_a_test_asks() -> None:
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
 
 
+def test_an_older_pytest_which_finds_the_plugin_wherever_amibake_is_installed_can_load_it() -> None:
+    code = """
+import pytest
+known = pytest.hookimpl
+pytest.hookimpl = lambda *, hookwrapper: known(hookwrapper=hookwrapper)  # all that there was before pluggy 1.2
+import amibake.testing.plugin
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_where_moto_is_not_installed(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(moto="raise ModuleNotFoundError('No module named moto', name='moto')")
     pytester.makepyfile("def test_with(bakery): pass\ndef test_without(): pass")
