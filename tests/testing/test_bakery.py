@@ -118,6 +118,31 @@ def test_nothing_is_kept_of_a_test_that_is_over(pytester: pytest.Pytester) -> No
     pytester.runpytest_subprocess(*PLUGIN).assert_outcomes(passed=2)
 
 
+def test_ec2s_description_is_read_once_for_all_sessions_and_once_by_moto(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        import json
+
+        read, loads = [], json.loads
+
+        def noting(text, *how, **more):
+            read.append(len(text))
+            return loads(text, *how, **more)
+
+        json.loads = noting
+
+        def test_it(bakery):
+            import amibake
+
+            amibake.build_primal(app="shop", node_version="22")
+            assert bakery.leftovers == []
+            from botocore.loaders import Loader
+            before = len(read)
+            Loader().load_service_model("ec2", "service-2")
+            assert read[:before].count(read[before]) <= 2
+    """)
+    pytester.runpytest_subprocess(*PLUGIN).assert_outcomes(passed=1)
+
+
 def test_the_plugin_imports_nothing_before_a_test_asks() -> None:
     heavy = ("moto", "boto3", "paramiko", "pydantic")
     code = f"import amibake.testing.plugin, sys; print([name for name in {heavy} if name in sys.modules])"
