@@ -144,9 +144,10 @@ def _in_role(session: Session, access: Access, build: str, region: str, config: 
         extra_args={name: value for name, value in wanted.items() if value},
     )
     inner = botocore.session.Session(profile=access.profile)
-    share(inner)
     # botocore has no other way in
     inner._credentials = DeferredRefreshableCredentials(  # type: ignore[attr-defined]  # noqa: SLF001
         method="assume-role", refresh_using=fetcher.fetch_credentials
     )
-    return boto3.Session(botocore_session=inner, region_name=region)
+    made = boto3.Session(botocore_session=inner, region_name=region)
+    share(inner)  # not before: boto3 adds a directory to what it looks through, for each session anew
+    return made

@@ -20,7 +20,7 @@ _loaders: WeakValueDictionary[str | None, Loader] = WeakValueDictionary()
 _LOOKING = threading.Lock()
 
 
-class _Plain(JSONFileLoader):
+class Plain(JSONFileLoader):
     """Reads a file into dicts, which keep their order as OrderedDict does, and take half its time and space."""
 
     def load_file(self, file_path: str) -> Any:
@@ -41,6 +41,6 @@ def share(session: Session) -> None:
         loader = _loaders.get(elsewhere)
         if loader is None:
             loader = session.get_component("data_loader")
-            loader.file_loader = _Plain()
+            loader.file_loader = Plain()
             _loaders[elsewhere] = loader
     session.register_component("data_loader", loader)

@@ -89,8 +89,7 @@ class Bake:
         """The files that were sent up, each by its whole path on the builder, sorted; in process also those that its
         image had from the bake before."""
         root = self._machine.root
-        found = (f"/{path.relative_to(root)}" for path in root.rglob("*") if not path.is_dir())
-        return sorted(name for name in found if not name.startswith("/usr/local/bin/"))
+        return sorted(f"/{path.relative_to(root)}" for path in root.rglob("*") if not path.is_dir())
 
     def upload(self, name: str) -> Upload:
         """What was sent up to this place; relative to the home of who logged in where it is no whole path.

@@ -28,7 +28,7 @@ from amibake.secret import Secret
 from amibake.ssh.host import SSHHost
 from amibake.ssh.local import look_at, scan
 from amibake.strict import Request
-from amibake.testing.baked import Machine
+from amibake.testing.baked import Machine, Prepared
 from amibake.testing.behaviour import Answer, Behaviour, Ran
 from amibake.testing.looking import Looking
 
@@ -65,6 +65,7 @@ class _Seen:
                 if Path(entry.path).is_dir() and not Path(entry.path).is_symlink():
                     (place / entry.name).mkdir(exist_ok=True)
                 else:
+                    (place / entry.name).unlink(missing_ok=True)  # a link is made only where there is none
                     shutil.copy2(entry.path, place / entry.name, follow_symlinks=False)
 
     def script(self, command: str) -> str:
@@ -74,6 +75,12 @@ class _Seen:
         except ValueError:
             return ""
         return next((path.read_text(errors="replace") for path in paths if path.is_file()), "")
+
+
+class _Prepared(Prepared):
+    def drops_connection(self) -> NoReturn:
+        """Not here."""
+        raise AttributeError("drops_connection() is in process only, not with @pytest.mark.sandbox")
 
 
 class SandboxBakery(Looking):
@@ -98,6 +105,10 @@ class SandboxBakery(Looking):
         if name in ("fault", "drops_connection", "clock", "place", "add_image", "add_baked_image"):
             raise AttributeError(f"bakery.{name} is in process only, not with @pytest.mark.sandbox")
         raise AttributeError(name)
+
+    def script(self, name: str) -> Prepared:
+        """Says how a script is to end, before it is run: see `Looking.script`."""
+        return _Prepared(self._behaviour, name)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -139,7 +150,7 @@ class SandboxBakery(Looking):
         return done
 
     def _of(self, host: SSHHost) -> _Seen:
-        name = host.data["ID"]
+        name = host.data.get("ID", host.data["Host"])
         return self._seen.setdefault(name, _Seen(self._directory / name, host.data["User"]))
 
     def _note(self, request: AWSPreparedRequest) -> None:

@@ -10,6 +10,8 @@ import boto3
 from botocore import session
 from botocore.loaders import Loader, create_loader
 
+from amibake.ec2.models import Plain
+
 
 class _Shared(Loader):
     """For any number of sessions. boto3 adds its own directory to the paths of each: it is there from the start."""
@@ -21,7 +23,9 @@ class _Shared(Loader):
 
 @cache
 def _shared() -> Loader:
-    return _Shared(extra_search_paths=[str(Path(boto3.__file__).with_name("data"))])
+    loader = _Shared(extra_search_paths=[str(Path(boto3.__file__).with_name("data"))])
+    loader.file_loader = Plain()
+    return loader
 
 
 def _loader(search_path: str | None = None) -> Loader:

@@ -43,6 +43,7 @@ def bakery(request: pytest.FixtureRequest) -> Iterator[Bakery]:
     with opened as here:
         request.node.stash[_BAKERY] = here
         yield here
+        del request.node.stash[_BAKERY]  # pytest keeps it as long as the run lasts, and with it all that was baked
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +59,10 @@ def _is_marked(request: pytest.FixtureRequest) -> bool:
 
 
 def _in_process() -> AbstractContextManager[Any]:
-    from amibake.testing.baking import bakery
+    from amibake.testing.data import read_once
+
+    with read_once():  # moto as it is imported asks three sessions which regions there are
+        from amibake.testing.baking import bakery
 
     return bakery()
 
@@ -69,10 +73,17 @@ def _in_sandbox(request: pytest.FixtureRequest) -> AbstractContextManager[Any]:
     return in_sandbox(request.getfixturevalue("_amibake_cloud"))
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+@pytest.hookimpl(hookwrapper=True)  # which a pytest knows too that is too old for the rest, and loads this
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
     """A test that fails says what was baked in it."""
-    report = yield
+    outcome = yield
+    report = outcome.get_result()
     if report.when == "call" and report.failed and _BAKERY in item.stash:
-        report.sections.append(("bakery", item.stash[_BAKERY].story()))
-    return report
+        report.sections.append(("bakery", _told(item.stash[_BAKERY])))
+
+
+def _told(here: Looking) -> str:
+    try:
+        return here.story()
+    except Exception as error:  # noqa: BLE001 - what the test has replaced may be what this needs
+        return f"what was baked cannot be told: {type(error).__name__}: {error}"

@@ -113,6 +113,11 @@ class LoopbackMachine:
         return self.root / "home" / self.username
 
     @property
+    def _commands(self) -> Path:
+        """Where those are that a test has replaced: not on the machine's disk, where only what is sent up is."""
+        return self.root.with_name(f"{self.root.name}.commands")
+
+    @property
     def host_key(self) -> str:
         """The public host key: type and base64."""
         return f"{self._host_key.get_name()} {self._host_key.get_base64()}"
@@ -339,10 +344,9 @@ class LoopbackMachine:
 
     def _replacing(self, commands: Mapping[str, str]) -> dict[str, str]:
         """The environment in which these commands are scripts of the test's, and root is who runs the tests."""
-        directory = self.root / "usr/local/bin"
-        directory.mkdir(parents=True, exist_ok=True)
+        self._commands.mkdir(exist_ok=True)
         for name, script in {"sudo": _SUDO, **commands}.items():
-            path = directory / name
+            path = self._commands / name
             path.write_text(script if script.startswith("#!") else f"#!/bin/sh\n{script}\n")
             path.chmod(0o755)
         return self._environment()
@@ -353,7 +357,7 @@ class LoopbackMachine:
             "USER": self.username,
             "LOGNAME": self.username,
             "SHELL": "/bin/sh",
-            "PATH": f"{self.root}/usr/local/bin:{os.environ.get('PATH', '/usr/bin:/bin')}",
+            "PATH": f"{self._commands}:{self.root}/usr/local/bin:{os.environ.get('PATH', '/usr/bin:/bin')}",
         }
 
 

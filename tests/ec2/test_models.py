@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import gc
+from weakref import WeakValueDictionary
 
 import boto3
 import botocore.session
 import pytest
-from botocore.loaders import JSONFileLoader, Loader
+from botocore.loaders import JSONFileLoader, Loader, create_loader
 
-from amibake.builder.access import Access
+from amibake.builder.access import Access, AssumeRole
 from amibake.ec2 import models
 from amibake.ec2.clients import clients
 from amibake.strict import StrictEC2
+
+
+@pytest.fixture(autouse=True)
+def not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions read as they do in a user's program, not once for all tests."""
+    monkeypatch.setattr(botocore.session, "create_loader", create_loader)
+    monkeypatch.setattr(models, "_loaders", WeakValueDictionary())
 
 
 def test_what_describes_the_services_is_what_botocore_itself_reads() -> None:
@@ -34,6 +42,16 @@ def test_sessions_that_are_made_here_read_it_once_and_keep_it_no_longer_than_the
     del one, other, each, made
     gc.collect()
     assert not models._loaders
+
+
+def test_sessions_in_a_role_do_not_add_to_where_it_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    role = AssumeRole(role_arn="arn:aws:iam::123456789012:role/baker")
+    made = [clients(None, Access(region="eu-west-1", assume_role=role), build="b")[0] for _ in range(3)]
+    loaders = [each.session._session.get_component("data_loader") for each in made]
+    assert loaders[0] is loaders[2]
+    assert len(loaders[0].search_paths) == len(set(loaders[0].search_paths))
 
 
 def test_a_session_of_the_callers_is_left_as_it_is(strict: StrictEC2) -> None:

@@ -86,10 +86,77 @@ def test_in_a_project_of_its_own(pytester: pytest.Pytester, how: tuple[str, ...]
     assert re.search(r"calls: .*RunInstances, DescribeInstances( x \d+)?, ", told)
 
 
+def test_a_test_fails_as_itself_also_where_what_was_baked_cannot_be_told(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        import botocore.client
+
+        def test_that_fails(bakery, monkeypatch):
+            monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", None)
+            assert 1 == 2
+
+        def test_another():
+            pass
+    """)
+    result = pytester.runpytest_subprocess(*PLUGIN)
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines(["*assert 1 == 2", "what was baked cannot be told: TypeError: *"])
+
+
+def test_nothing_is_kept_of_a_test_that_is_over(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        import gc, weakref
+
+        seen = []
+
+        def test_with(bakery):
+            seen.append(weakref.ref(bakery))
+
+        def test_after_it():
+            gc.collect()
+            assert seen[0]() is None
+    """)
+    pytester.runpytest_subprocess(*PLUGIN).assert_outcomes(passed=2)
+
+
+def test_ec2s_description_is_read_once_for_all_sessions_and_once_by_moto(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        import json
+
+        read, loads = [], json.loads
+
+        def noting(text, *how, **more):
+            read.append(len(text))
+            return loads(text, *how, **more)
+
+        json.loads = noting
+
+        def test_it(bakery):
+            import amibake
+
+            amibake.build_primal(app="shop", node_version="22")
+            assert bakery.leftovers == []
+            from botocore.loaders import Loader
+            before = len(read)
+            Loader().load_service_model("ec2", "service-2")
+            assert read[:before].count(read[before]) <= 2
+    """)
+    pytester.runpytest_subprocess(*PLUGIN).assert_outcomes(passed=1)
+
+
 def test_the_plugin_imports_nothing_before_a_test_asks() -> None:
     heavy = ("moto", "boto3", "paramiko", "pydantic")
     code = f"import amibake.testing.plugin, sys; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+
+
+def test_an_older_pytest_which_finds_the_plugin_wherever_amibake_is_installed_can_load_it() -> None:
+    code = """
+import pytest
+known = pytest.hookimpl
+pytest.hookimpl = lambda *, hookwrapper: known(hookwrapper=hookwrapper)  # all that there was before pluggy 1.2
+import amibake.testing.plugin
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_where_moto_is_not_installed(pytester: pytest.Pytester) -> None:
@@ -211,6 +278,15 @@ def test_a_script_that_really_runs(here: Bakery, tmp_path: Path) -> None:
 
 def builder() -> amibake.Builder:
     return amibake.Builder(ami_name="x {{uuid}}", source_ami=amibake.DEBIAN_12, instance_type="t3.micro")
+
+
+def test_commands_of_the_users_own_that_are_sent_up(here: Bakery) -> None:
+    here.script("tool && nginx").runs(nginx="exit 0")
+    tool = amibake.File(content="#!/bin/sh\necho mine > ~/said\n", destination="/usr/local/bin/tool")
+    chmod = f"chmod +x {here.place.machines._directory}/*/usr/local/bin/tool"  # of what runs, whole paths are ours
+    bake(tool, amibake.Shell(inline=[chmod, "tool && nginx"]))
+    assert here.last.uploads == ["/home/admin/said", "/usr/local/bin/tool"]
+    assert here.last.upload("said").text() == "mine\n"
 
 
 def test_faults_by_name(here: Bakery) -> None:

@@ -10,7 +10,8 @@ import boto3
 import pytest
 
 import amibake
-from amibake.testing import Place, in_process
+from amibake.ssh.keys import make_key_pair
+from amibake.testing import LoopbackMachine, Place, in_process
 from amibake.testing.contained import SandboxBakery, in_sandbox
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
@@ -76,6 +77,25 @@ def test_what_is_sent_up_and_run(bakery: SandboxBakery, tmp_path: Path) -> None:
     assert f"bake {done.id}: {done.instance_id} (t3.micro)" in bakery.story()
 
 
+def test_a_link_that_is_sent_up_twice(bakery: SandboxBakery, tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/link").symlink_to("nowhere")
+    up = amibake.File(f"{tmp_path}/tree/", "/srv/tree/")
+    bake(up, up)
+    assert bakery.last.upload("/srv/tree").files() == ["link"]
+
+
+def test_a_machine_that_is_no_instance_is_provisioned(bakery: SandboxBakery, tmp_path: Path) -> None:
+    key = make_key_pair()
+    with LoopbackMachine("127.79.0.1", tmp_path / "machine", [key.public]) as machine:
+        (tmp_path / "key").write_bytes(key.private)
+        (tmp_path / "key").chmod(0o600)
+        steps = [amibake.File(content="x", destination="/tmp/x"), amibake.Shell(inline=["true"])]
+        amibake.provision(machine.address, steps, username="admin", key=tmp_path / "key", port=machine.port)
+        assert machine.upload("/tmp/x").read_text() == "x"
+    assert bakery.bakes == []
+
+
 def test_a_script_whose_end_is_prepared_is_not_run(bakery: SandboxBakery, place: Place) -> None:
     told: list[str] = []
     bakery.script("primal").exits(3, stdout="before\n", stderr="npm ERR!\n")
@@ -109,6 +129,8 @@ def test_what_is_in_process_only(bakery: SandboxBakery) -> None:
             AttributeError, match=rf"bakery\.{name} is in process only, not with @pytest\.mark\.sandbox"
         ):
             getattr(bakery, name)
+    with pytest.raises(AttributeError, match="is in process only"):  # and not: exits with 0 without being run
+        bakery.script("primal").drops_connection()
     with pytest.raises(AttributeError, match=r"^other$"):
         bakery.other  # noqa: B018
 
