@@ -9,21 +9,21 @@ from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parent), str(HERE)]
-
-from _ext import docstrings  # noqa: E402
-from _ext.commands import commands  # noqa: E402
+sys.path.insert(0, str(HERE.parent))
 
 import amibake.testing  # noqa: E402
+from tools.site import docstrings  # noqa: E402
+from tools.site.commands import commands  # noqa: E402
 
-for module in (amibake, amibake.testing):  # which find their names when asked; autodoc looks at what is there
+# They find their names when they are asked for one; autodoc looks at what is there.
+for module in (amibake, amibake.testing):
     vars(module).update({name: getattr(module, name) for name in module.__all__})
 
 project = "amibake"
 copyright = "the authors of amibake"  # noqa: A001 - Sphinx's name for it
 release = amibake.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build", "_ext"]
+exclude_patterns = ["_build"]
 templates_path: list[str] = []
 
 smartquotes_action = "D"  # dashes alone: values are to be copied as they stand
@@ -49,16 +49,16 @@ python_maximum_signature_line_length = 80
 default_role = docstrings.ROLE
 nitpicky = True
 nitpick_ignore_regex = [
-    (r"py:.*", r"(?!amibake\.).*"),  # other projects' names, whose pages a build without a network can't look up
-    (r"py:.*", r"amibake\.(?!testing\.|sandbox\.|events\.|errors\.)\w+\..*"),  # modules that are no part of the API
+    # other projects' names, which a build without a network can't look up
+    (r"py:.*", r"(?!amibake\.).*"),
+    # modules that are no part of the API
+    (r"py:.*", r"amibake\.(?!testing\.|sandbox\.|events\.|errors\.)\w+\..*"),
     (r"py:.*", r"amibake\.[a-z_]+\.[a-z_]+\..*"),
 ]
 
 
-def written(app: Sphinx, name: str, source: list[str]) -> None:  # noqa: ARG001 - as Sphinx calls it
+def written(_: Sphinx, name: str, source: list[str]) -> None:
     """The options of all commands, where their page wants them."""
-    if name == "index" and not (HERE / "performance.md").exists():  # it is written by what measures
-        source[0] = "".join(line for line in source[0].splitlines(True) if "performance" not in line)
     if name == "api/commands":
         source[0] = source[0].replace("<!-- every command -->", commands())
 

@@ -7,8 +7,8 @@ import re
 
 import amibake
 from amibake import errors, events, testing
-from docs._ext.commands import commands
 from tests.docs.blocks import PAGES, ROOT
+from tools.site.commands import commands
 
 API = "".join(path.read_text() for path in sorted((ROOT / "docs/api").glob("*.md")))
 
@@ -34,7 +34,7 @@ def test_every_command_is_on_its_page_with_what_only_it_has() -> None:
     page = commands()
     headings = re.findall(r"^## `(.*)`$", page, re.MULTILINE)
     assert headings[:2] == ["amibake build primal", "amibake build carnivore"]
-    assert set(headings) >= {f"amibake {name}" for name in ("images", "launch", "sweep", "policy", "sandbox")}
+    assert {words.split()[1] for words in headings} >= {"build", "images", "launch", "sweep", "policy", "sandbox"}
     for option in ("--package-json", "--appserver", "--manifest PATH", "--dry-run", "--json", "--kms-keys"):
         assert f"`{option}" in page
     assert page.count("[`--source-ami`](../reference.md#source_ami)") > 0

@@ -13,6 +13,7 @@ from unittest import mock
 
 import amibake
 from amibake import flow
+from amibake.ec2 import access
 from amibake.ssh import dial
 from amibake.ssh.keys import make_key_pair
 from amibake.strict.machines import Launch
@@ -70,6 +71,18 @@ def world(page: str, directory: Path) -> Iterator[dict[str, object]]:
 def _policies(_: ExitStack, __: Bakery) -> Mapping[str, object]:
     Path("policy.json").write_text("{}")
     return {"builder": amibake.Builder(ami_name="web", ami_regions=["eu-west-1"])}
+
+
+def _tutorial(stack: ExitStack, here: Bakery) -> Mapping[str, object]:
+    """An account as AWS makes them: a gateway leads out of its VPC."""
+    ec2 = here.session.client("ec2")
+    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    table = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["RouteTables"][0]["RouteTableId"]
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+    stack.enter_context(mock.patch.object(access, "_public_address", return_value="192.0.2.7"))
+    return {}
 
 
 def _encryption(_: ExitStack, here: Bakery) -> Mapping[str, object]:
@@ -185,4 +198,5 @@ WORLDS: Mapping[str, World] = {
     "docs/how-to/private-subnets.md": _private_subnets,
     "docs/how-to/secrets.md": _secrets,
     "docs/iam-policy.md": _policies,
+    "docs/tutorial.md": _tutorial,
 }

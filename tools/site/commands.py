@@ -8,7 +8,7 @@ from typing import Any
 
 import typer.main
 
-from amibake.builder import Builder
+from amibake.builder import GROUPS, Builder
 from amibake.cli.app import app
 
 
@@ -25,15 +25,21 @@ def _command(command: Any, words: list[str]) -> Iterator[str]:
     arguments = [one for one in command.params if one.param_type_name == "argument"]
     usage = " ".join([*words, "[OPTIONS]", *(_metavar(one) for one in arguments)])
     yield f"## `{' '.join(words)}`\n\n```text\n{usage}\n```\n\n{command.help or ''}\n"
-    elsewhere = []
+    elsewhere = set()
     for one in command.params:
-        if one.name in Builder.model_fields and words[1] == "build":
-            elsewhere.append(one.name)
+        if one.name in Builder.model_fields and words[1] in ("build", "doctor"):
+            elsewhere.add(one.name)
         elif one.name != "help":
             yield from _parameter(one)
     if elsewhere:
-        links = ", ".join(f"[`{_flag(name)}`](../reference.md#{name})" for name in elsewhere)
-        yield f"And the options of the builder and the image: {links}.\n"
+        yield "And the options of the builder and the image:\n"
+    for group in GROUPS:
+        title = (group.__doc__ or "").partition(":")[0]
+        names = [name for name in Builder.model_fields if name in group.__annotations__]
+        links = (f"[`{_flag(name)}`](../reference.md#{name})" for name in names if name in elsewhere)
+        if listed := ", ".join(links):
+            yield f"* {title}: {listed}"
+    yield ""
 
 
 def _parameter(one: Any) -> Iterator[str]:
