@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -13,6 +13,7 @@ from amibake.sandbox.session import local_session
 from amibake.strict import Delays, StrictEC2
 from amibake.strict.profiles import Profiles
 from benchmarks.machines import EC2Machines, Park
+from benchmarks.measure import Failed
 
 AWS_LIKE = Delays(running=7, stopped=17, available=41, terminated=9)
 """What EC2 takes for a small Debian image, in seconds."""
@@ -58,7 +59,7 @@ class StandIn:
         """How many images were made, once it is certain that nothing temporary has stayed.
 
         Raises:
-            RuntimeError: something has.
+            Failed: something has.
         """
         client = local_session(self.url, REGION, KEY).client("ec2")
         instances = [one for found in client.describe_instances()["Reservations"] for one in found["Instances"]]
@@ -66,7 +67,7 @@ class StandIn:
         left |= {pair["KeyName"] for pair in client.describe_key_pairs()["KeyPairs"]}
         left |= {group["GroupName"] for group in client.describe_security_groups()["SecurityGroups"]} - {"default"}
         if left:
-            raise RuntimeError(f"what is temporary has stayed: {', '.join(sorted(left))}")
+            raise Failed(f"what is temporary has stayed: {', '.join(sorted(left))}")
         return len(client.describe_images(Owners=["self"])["Images"])
 
 
@@ -76,7 +77,7 @@ def stand_in(park: Park, delays: Delays) -> Iterator[StandIn]:
     machines = EC2Machines(park, delays.running)
     with _empty_profiles_allowed(), StrictEC2(machines, delays=delays, executor=_AtOnce()) as ec2:
         source_ami = ec2.add_image(name="debian-12-amd64-20250316-2053", owner_id="136693071363", region=REGION)
-        with ApiServer(listen(0), KEY) as server:
+        with closing(listen(0)) as listening, ApiServer(listening, KEY) as server:
             found = StandIn(server.url, source_ami, ec2)
             found.images()
             ec2.requests.clear()

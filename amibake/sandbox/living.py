@@ -67,7 +67,9 @@ class Living:
 
     def shell(self, instance_id: str, user: str, command: str | None, *, terminal: bool) -> list[str]:
         """The command line that gives a user's shell on an instance, or runs a command in it. It takes no key."""
-        containers = Containers(self.id, cache_directory() / "clouds" / self.id / "engine" / "containers")
+        # podman takes its storage by another path for another one
+        root = cache_directory().resolve() / "clouds" / self.id / "engine"
+        containers = Containers(self.id, root / "containers")
         run = ["--command", command] if command is not None else []
         return [*as_root(), *containers.within(instance_id, "su", "--login", user, *run, terminal=terminal)]
 

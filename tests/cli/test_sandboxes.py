@@ -163,3 +163,15 @@ def test_instances_are_completed(cloud: LocalCloud, instance: str, monkeypatch: 
 
 def test_a_program_of_the_users_gets_the_terminal_and_its_status_is_told() -> None:
     assert interact("sh", "-c", "exit 3") == 3
+
+
+def test_a_shell_finds_the_containers_also_where_a_link_leads_to_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to("disk")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "link"))
+    living = Living("0123abcd", "key", "us-east-1", "podman", "http://127.0.0.1", "http://127.0.0.1", 1, 0.0)
+    command = living.shell("i-1", "admin", "id", terminal=False)
+    assert f"--root={tmp_path}/disk/amibake/clouds/0123abcd/engine/containers/podman" in command
+    assert f"{tmp_path}/link" not in " ".join(command)
