@@ -144,7 +144,12 @@ def test_a_shell_has_a_terminal_where_it_is_one_at_both_ends(
     called: list[str] = []
     facts = {**vars(living.find_living()[0]), "engine": "podman"}
     monkeypatch.setattr(living, "of_instance", lambda _: (Living(**facts), {"State": {"Name": "running"}}))
-    monkeypatch.setattr("amibake.sandbox.commands.interact", lambda *words: called.extend(words) or 0)
+
+    def interacted(*words: str) -> int:
+        called.extend(words)
+        return 0
+
+    monkeypatch.setattr("amibake.sandbox.commands.interact", interacted)
     monkeypatch.setattr(sys, "stdin", Stream(typed))
     monkeypatch.setattr(sys, "stdout", Stream(shown))
     with pytest.raises(typer.Exit):
