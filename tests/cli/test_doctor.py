@@ -138,7 +138,10 @@ def test_a_call_that_is_not_allowed_is_named_with_the_permission(
 
 def test_what_ec2_says_else_of_a_call_settles_nothing(place: Place, online: Any, examine: Examine) -> None:
     place.ec2.refuse("RunInstances", "InvalidParameterCombination", "no")
-    assert "ec2:RunInstances" in examine()["permissions unknown"]["said"]
+    found = examine()["permissions unknown"]
+    assert found["said"].startswith("ec2:RunInstances was refused, though not for want of a permission: RunInstances: ")
+    assert "InvalidParameterCombination" in found["said"]
+    assert found["hint"]
 
 
 def test_spot_and_copies_are_tried_too(online: Any, services: Services, examine: Examine) -> None:
@@ -265,6 +268,11 @@ def test_an_address_that_is_not_known_is_wrong_unless_the_options_name_one(
     assert found["said"] == "our public address can't be found out: no"
     assert found["hint"] == "Name the blocks: --temporary-security-group-source-cidrs …."
     assert "our address ok" in examine("--temporary-security-group-source-cidrs", "192.0.2.0/24")
+    assert "nobody is let in" in examine("--communicator", "none")["our address ok"]["said"]
+    by_our_address = "--temporary-security-group-source-public-ip"
+    for way in (("--ssh-proxy-command", "nc %h %p"), ("--ssh-interface", "private_ip")):
+        assert "our address ok" in examine(*way)
+        assert "our address wrong" in examine(*way, by_our_address, status=1)
 
 
 def test_a_primal_image_that_is_not_there_is_wrong(online: Any, run: Run) -> None:
