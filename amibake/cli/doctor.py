@@ -31,7 +31,7 @@ def make_command() -> Any:
     options = builder_options()
     parameters = [_STAGE, *(option.parameter() for option in options), _ENVIRONMENT]
     only = typer.Typer(add_completion=False, rich_markup_mode="rich")
-    names = {option.name for option in options} | {"stage", "environment"}
+    names = {option.name for option in options} | {"environment"}
     only.command("doctor", cls=Stacked)(command(_doctor, parameters, name="doctor", help=HELP, known=names))
     return typer.main.get_command(only)
 

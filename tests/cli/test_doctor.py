@@ -297,7 +297,7 @@ def test_options_come_from_the_configuration_file(
 
 def test_there_are_two_recipes_and_no_other(run: Run, place: Place) -> None:
     done = run("doctor", "dinner")
-    assert (done.exit_code, done.stderr) == (2, "error: --stage: 'dinner' is neither 'primal' nor 'carnivore'\n")
+    assert (done.exit_code, done.stderr) == (2, "error: stage: 'dinner' is neither 'primal' nor 'carnivore'\n")
 
 
 def test_a_table_keeps_its_columns_in_any_width() -> None:
