@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -280,6 +281,27 @@ def test_a_primal_image_that_is_not_there_is_wrong(online: Any, run: Run) -> Non
     assert done.exit_code == 1
     assert "✗ source image   --source-ami: there is no primal image of shop in us-east-1" in done.stdout
     assert "amibake build primal --app shop" in done.stdout
+
+
+def test_a_deployment_image_needs_a_primal_one_and_not_just_any_system(online: Any, run: Run, place: Place) -> None:
+    done = run("doctor", "carnivore", "--app", "shop", "--instance-type", "t3.micro")
+    assert done.exit_code == 1
+    assert "✗ source image   --source-ami: is missing" in done.stdout
+    assert "--source-ami latest-primal" in done.stdout
+    assert "Wheezy" not in done.stdout
+    assert "ami-00000000" not in done.stdout
+
+
+def test_who_may_look_at_nothing_gets_the_table_too(services: Services, place: Place, examine: Examine) -> None:
+    services["sts"] = Nobody()
+    fault = place.ec2.refuse("DescribeImages")
+    found = examine("carnivore", "--source-ami", "latest-primal", status=1)
+    fault.lift()
+    assert found.keys() == {"credentials wrong", "the rest unknown"}
+
+
+def test_the_name_that_is_free_is_one_that_a_bake_gives(online: Any, examine: Examine) -> None:
+    assert re.match(r"'shop-primal \d{10}' is free", examine("--app", "shop")["options ok"]["said"])
 
 
 def test_options_come_from_the_configuration_file(
