@@ -50,6 +50,8 @@ def _see_to_the_streams() -> None:
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - for as long as we run
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

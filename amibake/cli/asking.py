@@ -81,9 +81,14 @@ def _clean_up(error: Exception, options: Mapping[str, Any], report: Reporter) ->
     try:
         cloud = connect(None, build=build, ledger=Ledger(report.event), access=access)
         done = sweep(regions=cloud.region, build=build, session=cloud.clients.session, on_event=report.event)
-    except AmibakeError as problem:
-        report.event(Warned(f"it is still there: {problem.message}"))
+    except Exception as problem:  # noqa: BLE001 - whatever it is, the bake's error says what is left
+        message = problem.message if isinstance(problem, AmibakeError) else type(problem).__name__
+        report.event(Warned(f"it is still there: {message}"))
         return
+    except KeyboardInterrupt as interrupt:
+        for note in _notes(error):
+            interrupt.add_note(note)
+        raise
     key_file(build).unlink(missing_ok=True)
     _forget(error, done.leftovers)
 
@@ -93,6 +98,13 @@ def _kept(error: Exception) -> str:
     texts = [error.hint] if isinstance(error, AmibakeError) else getattr(error, "__notes__", [])
     found = [match[1] for match in map(_KEPT.search, texts) if match]
     return found[0] if found else ""
+
+
+def _notes(error: Exception) -> list[str]:
+    """Of which bake the error is and what that has left, as notes of another exception."""
+    if isinstance(error, AmibakeError):
+        return [f"{_BUILD}{error.build}", *(f"{_LEFT}{line}" for line in error.leftovers)]
+    return list(error.__notes__)
 
 
 def _build(error: Exception) -> str:

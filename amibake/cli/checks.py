@@ -130,7 +130,10 @@ def _network(cloud: Cloud, builder: Builder) -> str | Check:
 def _here(_: Cloud, builder: Builder) -> str | Check:
     if builder.temporary_security_group_source_cidrs or not builder.has_temporary_group:
         return "who is let in is said by the options"
-    if builder.ssh_proxy_command or builder.ssh_bastion_host or builder.ssh_interface in _PRIVATE:
+    if builder.communicator == "none":
+        return "nobody is let in: the builder is not logged in to"
+    public = builder.temporary_security_group_source_public_ip
+    if not public and (builder.ssh_proxy_command or builder.ssh_bastion_host or builder.ssh_interface in _PRIVATE):
         return "the builder is not reached by its public address"
     try:
         return f"{access.our_address(PUBLIC, builder.ssh_port)}, as {access.CHECKIP} sees us"
@@ -180,7 +183,13 @@ def _permissions(cloud: Cloud, builder: Builder) -> Iterator[Check]:
             yield Check("permissions", "wrong", one.error.message, one.error.hint)
     if allowed := [one.call for one in tried if one.verdict == "allowed"]:
         yield Check("permissions", "ok", f"allowed, by dry runs: {', '.join(allowed)}")
-    yield from _not_tried(plan, {one.call for one in tried if one.verdict != "unknown"})
+    yield from _not_tried(plan, {one.call for one in tried if one.verdict != "unknown" or one.error is not None})
+    for one in tried:
+        if one.verdict == "unknown" and one.error is not None:
+            said = f"{one.call} was refused, though not for want of a permission: {one.error.message}"
+            yield Check(
+                "permissions", "unknown", said, one.error.hint or "a bake would be refused as well, most likely"
+            )
 
 
 def _not_tried(plan: Plan, known: set[str]) -> Iterator[Check]:

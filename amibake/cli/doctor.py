@@ -31,7 +31,7 @@ def make_command() -> Any:
     options = builder_options()
     parameters = [_STAGE, *(option.parameter() for option in options), _ENVIRONMENT]
     only = typer.Typer(add_completion=False, rich_markup_mode="rich")
-    names = {option.name for option in options} | {"stage", "environment"}
+    names = {option.name for option in options} | {"environment"}
     only.command("doctor", cls=Stacked)(command(_doctor, parameters, name="doctor", help=HELP, known=names))
     return typer.main.get_command(only)
 
@@ -70,21 +70,28 @@ def _doctor(_: Reporter, *, stage: str, environment: str | None, **given: Any) -
     from amibake.cli.baking import builder_values
     from amibake.cli.checks import Check, examine
     from amibake.cli.jsonlines import plain
-    from amibake.cli.sources import settled
+    from amibake.cli.sources import LATEST, settled
     from amibake.ec2.cloud import connect
-    from amibake.errors import InvalidOption, SourceImageNotFound
+    from amibake.errors import InvalidOption, NotAuthorized, SourceImageNotFound
     from amibake.ledger import Ledger
 
     if stage not in _STAGES:
         raise InvalidOption(f"stage: {stage!r} is neither {' nor '.join(map(repr, _STAGES))}")
     options = builder_values(stage, given, environment)
+    app = options.get("app", "ponyfoo")
     found: list[Check] = []
+    if stage == "carnivore" and "source_ami" not in options:
+        hint = 'name a primal image: source_ami="latest-primal" is the application\'s newest'
+        found.append(Check("source image", "wrong", "source_ami: is missing", hint))
     try:
-        options = settled(options, options.get("app", "ponyfoo"), None)
+        options = settled(options, app, None)
+    except NotAuthorized:
+        pass  # which is what is looked at first
     except SourceImageNotFound as error:
         found.append(Check("source image", "wrong", error.message, error.hint))
+    if found or options.get("source_ami") == LATEST:
         options["source_ami"] = "ami-00000000"
-    builder = Builder(**{"ami_name": "amibake doctor", "max_retries": 1, **options})
+    builder = Builder(**{"ami_name": f"{app}-{stage} {{{{timestamp}}}}", "max_retries": 1, **options})
     cloud = connect(None, build="0" * 16, ledger=Ledger(lambda _: None), access=builder)
     missing = {check.check for check in found}
     found += [check for check in examine(cloud, builder) if check.check not in missing]

@@ -100,5 +100,5 @@ launch = command(
     [_IMAGE, *_LAUNCH],
     name="launch",
     help="Launch one instance of an image, and wait until it runs and has an address.",
-    known={"image", *(one.name for one in _LAUNCH)},
+    known={one.name for one in _LAUNCH},
 )

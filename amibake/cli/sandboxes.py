@@ -52,10 +52,17 @@ for _name, _text in _OWN.items():
     _own(_name, _text)
 
 
-def _list(_: Reporter) -> Outcome:
+def _list(report: Reporter) -> Outcome:
+    from amibake.errors import SandboxUnavailable
+    from amibake.events import Warned
     from amibake.sandbox.living import find_living
 
-    found = [(cloud, [_facts(one) for one in cloud.instances()]) for cloud in find_living()]
+    found: list[tuple[Living, list[dict[str, str]]]] = []
+    for cloud in find_living():
+        try:
+            found.append((cloud, [_facts(one) for one in cloud.instances()]))
+        except SandboxUnavailable as error:  # one that ends, say, keeps nobody from the others
+            report.event(Warned(error.message))
     data = [
         {
             "id": cloud.id,
@@ -127,9 +134,7 @@ def _console(_: Reporter, *, instance: str) -> Outcome:
 
 
 _INSTANCE = inspect.Parameter("instance", inspect.Parameter.KEYWORD_ONLY, annotation=Instance)
-app.command("console")(
-    command(_console, [_INSTANCE], name="console", help="Print what an instance's console shows.", known={"instance"})
-)
+app.command("console")(command(_console, [_INSTANCE], name="console", help="Print what an instance's console shows."))
 
 
 @app.command("ssh")
@@ -143,7 +148,7 @@ def _ssh(
 ) -> None:
     """Get a shell on an instance. It goes by way of the container, and takes no key: so it does for a builder, too."""
     from amibake.cli.problems import failure
-    from amibake.errors import AmibakeError, InvalidOption
+    from amibake.errors import InvalidOption
     from amibake.sandbox.commands import interact
     from amibake.sandbox.living import of_instance
 
@@ -152,10 +157,11 @@ def _ssh(
         if cloud.engine == "none" or found["State"]["Name"] != "running":
             state = "runs nothing" if cloud.engine == "none" else f"is {found['State']['Name']}"
             raise InvalidOption(f"instance: {instance} {state}, so there is no shell on it")
-        shell = cloud.shell(instance, user, shlex.join(words) if words else None, terminal=sys.stdin.isatty())
-    except AmibakeError as error:
-        told, status = failure(error, {"instance"})
+        terminal = sys.stdin.isatty() and sys.stdout.isatty()  # to a pipe go the bytes as they are
+        shell = cloud.shell(instance, user, shlex.join(words) if words else None, terminal=terminal)
+        status = interact(*shell)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, it is told
+        told, status = failure(error)
         with Plain() as report:
             report.failed(told)
-        raise typer.Exit(status) from error
-    raise typer.Exit(interact(*shell))
+    raise typer.Exit(status)

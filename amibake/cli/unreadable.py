@@ -23,6 +23,10 @@ def readable(run: Callable[[], Any], arguments: Sequence[str]) -> int:
         return _told(error, arguments)
     except typer.Abort:
         return 1
+    except SystemExit as end:  # the parser's own word for a pipe that nobody reads any more, which is no error
+        if isinstance(end.__context__, BrokenPipeError):
+            return 0
+        raise
     return status if isinstance(status, int) else 0
 
 

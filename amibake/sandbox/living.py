@@ -7,20 +7,24 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from amibake.errors import AmibakeError, InvalidOption
+from amibake.errors import AmibakeError, InvalidOption, SandboxUnavailable
 from amibake.sandbox.cache import cache_directory, locked
 from amibake.sandbox.containers import Containers
 from amibake.sandbox.owner import Worker, as_root
 
 if TYPE_CHECKING:
     import boto3
+    from botocore.client import BaseClient
 
 _FILE = "cloud.json"
+_PATIENCE = 20.0
+"""Seconds that one may take to answer."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +59,37 @@ class Living:
         return local_session(self.endpoint_url, self.region, self.key)
 
     def instances(self) -> list[dict[str, Any]]:
-        """What its API says of its instances that are not terminated."""
-        reservations = self.session.client("ec2").describe_instances()["Reservations"]
+        """What its API says of its instances that are not terminated.
+
+        Raises:
+            SandboxUnavailable: it does not answer, since it is about to end, say.
+        """
+        with self._answering() as ec2:
+            reservations = ec2.describe_instances()["Reservations"]
         found: list[dict[str, Any]] = [dict(one) for reservation in reservations for one in reservation["Instances"]]
         return [one for one in found if one["State"]["Name"] != "terminated"]
 
     def console(self, instance_id: str) -> str:
-        """What an instance's console shows."""
-        answer = self.session.client("ec2").get_console_output(InstanceId=instance_id, Latest=True)
+        """What an instance's console shows. Raises SandboxUnavailable when the cloud does not answer."""
+        with self._answering() as ec2:
+            answer = ec2.get_console_output(InstanceId=instance_id, Latest=True)
         return str(answer.get("Output", ""))
+
+    @contextmanager
+    def _answering(self) -> Iterator[Any]:
+        """A client that asks once, and says that there was no answer in words of ours."""
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        once = Config(connect_timeout=_PATIENCE, read_timeout=_PATIENCE, retries={"total_max_attempts": 1})
+        client: BaseClient = self.session.client("ec2", config=once)
+        try:
+            yield client
+        except (BotoCoreError, ClientError) as error:
+            raise SandboxUnavailable(
+                f"sandbox {self.id}, process {self.pid}, does not answer as it should: {error}",
+                hint="it may be about to end: amibake sandbox list shows what there is",
+            ) from error
 
     def shell(self, instance_id: str, user: str, command: str | None, *, terminal: bool) -> list[str]:
         """The command line that gives a user's shell on an instance, or runs a command in it. It takes no key."""
@@ -120,12 +146,21 @@ def of_instance(instance_id: str) -> tuple[Living, Mapping[str, Any]]:
 
     Raises:
         InvalidOption: none of those that live has it.
+        SandboxUnavailable: none of those that answer has it.
     """
     living = find_living()
+    silent: SandboxUnavailable | None = None
     for cloud in living:
-        for instance in cloud.instances():
+        try:
+            instances = cloud.instances()
+        except SandboxUnavailable as error:
+            silent = error
+            continue
+        for instance in instances:
             if instance["InstanceId"] == instance_id:
                 return cloud, instance
+    if silent:
+        raise silent
     there = "amibake sandbox list shows what there is" if living else "no sandbox is up: amibake sandbox up"
     raise InvalidOption(f"instance: no sandbox here has {instance_id}", hint=there)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -94,6 +95,26 @@ def test_what_can_not_be_cleaned_up_is_still_told(answered: Callable[..., Result
     done = answered("c\n", "-q")
     fault.lift()
     assert "left behind: key pair " in done.stderr.rpartition("[c/k]")[2]
+
+
+@pytest.mark.parametrize(("problem", "status"), [(KeyboardInterrupt(), 130), (OSError("no"), 11)])
+def test_a_clean_up_that_ends_early_is_told_with_what_is_left(
+    answered: Callable[..., Result],
+    place: Place,
+    ended: None,
+    monkeypatch: pytest.MonkeyPatch,
+    problem: BaseException,
+    status: int,
+) -> None:
+    def fail(**_: object) -> None:
+        raise problem
+
+    monkeypatch.setattr(asking, "sweep", fail)
+    done = answered("c\n", "-q", "--no-log")
+    after = done.stderr.rpartition("[c/k]")[2]
+    assert done.exit_code == status
+    assert "left behind: instance i-" in after
+    assert re.search(r"^build: [0-9a-f]{16}$", after, re.MULTILINE)
 
 
 def test_nothing_is_asked_where_nothing_was_kept(answered: Callable[..., Result], place: Place) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -138,7 +139,10 @@ def test_a_call_that_is_not_allowed_is_named_with_the_permission(
 
 def test_what_ec2_says_else_of_a_call_settles_nothing(place: Place, online: Any, examine: Examine) -> None:
     place.ec2.refuse("RunInstances", "InvalidParameterCombination", "no")
-    assert "ec2:RunInstances" in examine()["permissions unknown"]["said"]
+    found = examine()["permissions unknown"]
+    assert found["said"].startswith("ec2:RunInstances was refused, though not for want of a permission: RunInstances: ")
+    assert "InvalidParameterCombination" in found["said"]
+    assert found["hint"]
 
 
 def test_spot_and_copies_are_tried_too(online: Any, services: Services, examine: Examine) -> None:
@@ -265,6 +269,11 @@ def test_an_address_that_is_not_known_is_wrong_unless_the_options_name_one(
     assert found["said"] == "our public address can't be found out: no"
     assert found["hint"] == "Name the blocks: --temporary-security-group-source-cidrs …."
     assert "our address ok" in examine("--temporary-security-group-source-cidrs", "192.0.2.0/24")
+    assert "nobody is let in" in examine("--communicator", "none")["our address ok"]["said"]
+    by_our_address = "--temporary-security-group-source-public-ip"
+    for way in (("--ssh-proxy-command", "nc %h %p"), ("--ssh-interface", "private_ip")):
+        assert "our address ok" in examine(*way)
+        assert "our address wrong" in examine(*way, by_our_address, status=1)
 
 
 def test_a_primal_image_that_is_not_there_is_wrong(online: Any, run: Run) -> None:
@@ -272,6 +281,27 @@ def test_a_primal_image_that_is_not_there_is_wrong(online: Any, run: Run) -> Non
     assert done.exit_code == 1
     assert "✗ source image   --source-ami: there is no primal image of shop in us-east-1" in done.stdout
     assert "amibake build primal --app shop" in done.stdout
+
+
+def test_a_deployment_image_needs_a_primal_one_and_not_just_any_system(online: Any, run: Run, place: Place) -> None:
+    done = run("doctor", "carnivore", "--app", "shop", "--instance-type", "t3.micro")
+    assert done.exit_code == 1
+    assert "✗ source image   --source-ami: is missing" in done.stdout
+    assert "--source-ami latest-primal" in done.stdout
+    assert "Wheezy" not in done.stdout
+    assert "ami-00000000" not in done.stdout
+
+
+def test_who_may_look_at_nothing_gets_the_table_too(services: Services, place: Place, examine: Examine) -> None:
+    services["sts"] = Nobody()
+    fault = place.ec2.refuse("DescribeImages")
+    found = examine("carnivore", "--source-ami", "latest-primal", status=1)
+    fault.lift()
+    assert found.keys() == {"credentials wrong", "the rest unknown"}
+
+
+def test_the_name_that_is_free_is_one_that_a_bake_gives(online: Any, examine: Examine) -> None:
+    assert re.match(r"'shop-primal \d{10}' is free", examine("--app", "shop")["options ok"]["said"])
 
 
 def test_options_come_from_the_configuration_file(
@@ -289,7 +319,7 @@ def test_options_come_from_the_configuration_file(
 
 def test_there_are_two_recipes_and_no_other(run: Run, place: Place) -> None:
     done = run("doctor", "dinner")
-    assert (done.exit_code, done.stderr) == (2, "error: --stage: 'dinner' is neither 'primal' nor 'carnivore'\n")
+    assert (done.exit_code, done.stderr) == (2, "error: stage: 'dinner' is neither 'primal' nor 'carnivore'\n")
 
 
 def test_a_table_keeps_its_columns_in_any_width() -> None:

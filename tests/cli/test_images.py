@@ -60,7 +60,7 @@ def test_an_image_is_launched(primal: Run, run: Run, place: Place) -> None:
 @pytest.mark.parametrize(
     ("words", "mistake"),
     [
-        (("ami-x",), "error: --image: 'ami-x' is neither an Image nor the id of one"),
+        (("ami-x",), "error: image: 'ami-x' is neither an Image nor the id of one"),
         (("ami-01234567", "--tags", "x"), "error: --tags: number 1 has no =; it has to be KEY=VALUE"),
     ],
 )

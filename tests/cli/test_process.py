@@ -79,6 +79,17 @@ def test_a_standard_stream_that_is_closed_is_no_error_and_nothing_else_gets_its_
     assert "shop-primal" in log.read_text().splitlines()[-1]
 
 
+def test_a_closed_standard_input_is_no_terminal_and_no_fault(tmp_path: Path) -> None:
+    words = command(0, "--on-error", "ask")
+    done = subprocess.run(
+        ["sh", "-c", '"$@" <&-', "sh", *words], capture_output=True, text=True, cwd=tmp_path, env=environment()
+    )
+    assert (done.returncode, done.stderr.splitlines()[0]) == (
+        2,
+        "error: --on-error: nobody can be asked here, since standard input and standard error are no terminal",
+    )
+
+
 def test_a_terminal_that_can_not_show_a_sign_gets_its_number(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "amibake", "build", "primal", "--help"],

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
+import io
+import json
 import os
+import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
+from amibake.cli.sandboxes import _ssh
 from amibake.sandbox import LocalCloud, living, owner
 from amibake.sandbox.commands import interact
 from amibake.sandbox.living import Living, look
@@ -47,7 +54,7 @@ def test_where_none_is_up_the_way_to_one_is_named(run: Run, cache: Path) -> None
     done = run("sandbox", "console", "i-0123")
     assert (done.exit_code, done.stderr.splitlines()) == (
         2,
-        ["error: --instance: no sandbox here has i-0123", "hint: no sandbox is up: amibake sandbox up"],
+        ["error: instance: no sandbox here has i-0123", "hint: no sandbox is up: amibake sandbox up"],
     )
 
 
@@ -78,6 +85,76 @@ def test_one_that_was_killed_is_not_listed(run: Run, cache: Path) -> None:
     (directory / "cloud.json").write_text("{}")
     (cache / "clouds" / "4567abcd").mkdir()
     assert run("sandbox", "list").stdout == "no sandbox is up: amibake sandbox up\n"
+
+
+@pytest.fixture
+def ending(cache: Path) -> Iterator[str]:
+    """One whose process lives, and whose API answers no more: what it has is being removed."""
+    directory = cache / "clouds" / "0123abcd"
+    directory.mkdir(parents=True)
+    with socket.socket() as taken, (directory / "lock").open("w") as lock:
+        taken.bind(("127.0.0.1", 0))  # nobody listens there
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        facts = {"id": "0123abcd", "key": "k", "region": "us-east-1", "engine": "podman", "endpoint_url": url}
+        (directory / "cloud.json").write_text(json.dumps({**facts, "node_mirror": "x", "pid": 1, "since": 1.0}))
+        yield "sandbox 0123abcd, process 1, does not answer as it should"
+
+
+def test_one_that_ends_keeps_nobody_from_the_others(run: Run, ending: str) -> None:
+    with LocalCloud(engine="none") as cloud:
+        done = run("sandbox", "list", "--json")
+        assert (done.exit_code, f"warning: {ending}" in done.stderr) == (0, True)
+        assert [one["id"] for one in checked(done.stdout)[-1]["sandboxes"]] == [cloud.id]
+        ec2 = cloud.session.client("ec2")
+        image = ec2.describe_images()["Images"][0]["ImageId"]
+        launched = ec2.run_instances(ImageId=image, InstanceType="t3.micro", MinCount=1, MaxCount=1)
+        assert run("sandbox", "console", launched["Instances"][0]["InstanceId"]).exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["ssh", "console"])
+def test_what_only_one_that_ends_may_have_is_told_without_a_traceback(run: Run, ending: str, command: str) -> None:
+    done = run("sandbox", command, "i-0123")
+    assert (done.exit_code, done.stderr.startswith(f"error: {ending}")) == (14, True)
+    assert len(done.stderr.splitlines()) <= 4
+
+
+def test_a_shell_that_can_not_be_started_is_an_error_and_an_interrupt_is_one(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error, status in ((FileNotFoundError(2, "none", "podman"), 1), (KeyboardInterrupt(), 130)):
+
+        def fail(_: str, error: BaseException = error) -> None:
+            raise error
+
+        monkeypatch.setattr(living, "of_instance", fail)
+        done = run("sandbox", "ssh", "i-0123")
+        assert (done.exit_code, "Traceback" in done.stderr, bool(done.stderr)) == (status, False, True)
+
+
+@pytest.mark.parametrize(("typed", "shown"), [(True, True), (True, False), (False, True)])
+def test_a_shell_has_a_terminal_where_it_is_one_at_both_ends(
+    cloud: LocalCloud, instance: str, monkeypatch: pytest.MonkeyPatch, typed: bool, shown: bool
+) -> None:
+    class Stream(io.StringIO):
+        def __init__(self, terminal: bool) -> None:
+            super().__init__()
+            self.isatty = lambda: terminal  # type: ignore[method-assign]
+
+    called: list[str] = []
+    facts = {**vars(living.find_living()[0]), "engine": "podman"}
+    monkeypatch.setattr(living, "of_instance", lambda _: (Living(**facts), {"State": {"Name": "running"}}))
+
+    def interacted(*words: str) -> int:
+        called.extend(words)
+        return 0
+
+    monkeypatch.setattr("amibake.sandbox.commands.interact", interacted)
+    monkeypatch.setattr(sys, "stdin", Stream(typed))
+    monkeypatch.setattr(sys, "stdout", Stream(shown))
+    with pytest.raises(typer.Exit):
+        _ssh(instance, ["cat", "file"])
+    assert ("--tty" in called) == (typed and shown)
 
 
 def test_what_others_must_not_know_is_its_owners_alone(cloud: LocalCloud) -> None:
@@ -114,7 +191,7 @@ def test_an_instance_that_runs_nothing_has_no_shell_and_no_console(run: Run, clo
     done = run("sandbox", "ssh", instance)
     assert (done.exit_code, done.stderr) == (
         2,
-        f"error: --instance: {instance} runs nothing, so there is no shell on it\n",
+        f"error: instance: {instance} runs nothing, so there is no shell on it\n",
     )
     assert run("sandbox", "console", instance).stdout == ""
 

@@ -65,6 +65,23 @@ def test_the_end_of_the_input_is_no_traceback(run: Run, monkeypatch: pytest.Monk
     assert run("images").exit_code == 1
 
 
+@pytest.mark.parametrize("words", ["--help", "build primal --help", "--version", "policy"])
+def test_a_reader_that_is_gone_is_no_error(tmp_path: Path, words: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "amibake", *words.split()],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        env=environment(),
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    said = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(), said) == (0, b"")
+
+
 class Full(io.StringIO):
     """Stands for standard output on a full disk."""
 
