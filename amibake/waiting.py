@@ -157,7 +157,7 @@ def wait_for(
 
     def pause(state: RetryCallState) -> float:
         answer, passed = _answer(state), clock.now() - started
-        bound = min(_EARLY, early - passed) if passed < early else min(max(steady, _SHARE * passed), most)
+        bound = min(_EARLY, max(early - passed, first)) if passed < early else min(max(steady, _SHARE * passed), most)
         usual = min(first * 1.5 ** min(state.attempt_number - 1, 99), bound)  # more is no float at some time
         rest = min(usual * answer.slower, _SLOWEST) - answer.age
         return min(max(rest, answer.pause, 0.0), max(deadline.remaining(), 0.01))
