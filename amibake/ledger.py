@@ -62,7 +62,7 @@ class Ledger:
             failed = False
         finally:
             seconds = waiting.clock.now() - started
-            self._waits.remove(waits)
+            self._waits = [one for one in self._waits if one is not waits]  # not one that is equal
             self._steps.append(TimedStep(name, started - self._began, seconds, tuple(waits)))
             self.emit(StepFinished(name, seconds, failed=failed))
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import amibake
+from amibake.ledger import Ledger
 from amibake.strict import Delays
 from amibake.testing import Place, exits, in_process
 from amibake.timings import TimedStep, TimedWait, Timings
@@ -66,3 +67,17 @@ def test_an_image_that_was_looked_up_has_none(place: Place) -> None:
     found = amibake.find_image(app="shop", session=place.session)
     assert found is not None
     assert (len(found.timings), found.timings.total) == (0, 0.0)
+
+
+def test_a_step_within_another_does_not_take_that_ones_waits(place: Place) -> None:
+    ledger = Ledger(lambda _: None)
+    with ledger.step("outer"):
+        place.clock.sleep(1)
+        with ledger.step("inner"):
+            pass
+        with ledger.waits("image available"):
+            place.clock.sleep(5)
+    assert [(step.name, [wait.what for wait in step.waits]) for step in ledger.timings.steps] == [
+        ("outer", ["image available"]),
+        ("inner", []),
+    ]

@@ -76,6 +76,7 @@ def bake(stage: str, given: Mapping[str, Any], wish: Wish, report: Reporter) -> 
         more,
         [image.id],
         timings=image.timings,
+        left=image.leftovers,
     )
 
 

@@ -132,8 +132,9 @@ def _here(_: Cloud, builder: Builder) -> str | Check:
         return "who is let in is said by the options"
     if builder.communicator == "none":
         return "nobody is let in: the builder is not logged in to"
-    public = builder.temporary_security_group_source_public_ip
-    if not public and (builder.ssh_proxy_command or builder.ssh_bastion_host or builder.ssh_interface in _PRIVATE):
+    private = builder.ssh_interface in _PRIVATE or builder.associate_public_ip_address is False
+    by_other_ways = private or builder.ssh_proxy_command or builder.ssh_bastion_host
+    if by_other_ways and not builder.temporary_security_group_source_public_ip:
         return "the builder is not reached by its public address"
     try:
         return f"{access.our_address(PUBLIC, builder.ssh_port)}, as {access.CHECKIP} sees us"

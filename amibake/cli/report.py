@@ -28,6 +28,7 @@ class Outcome:
         brief: What --quiet prints, one line each.
         status: The exit status.
         timings: Where the time went, where it took steps.
+        left: What could not be removed, which is in the text, too: --quiet tells it on standard error.
     """
 
     data: Mapping[str, Any]
@@ -36,6 +37,7 @@ class Outcome:
     brief: Sequence[str] = ()
     status: int = 0
     timings: Timings = field(default_factory=Timings)
+    left: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,9 @@ class Quiet(Plain):
         """Not told."""
 
     def done(self, outcome: Outcome) -> None:
-        """The id alone."""
+        """The id alone; what stays behind and costs money is told as errors are."""
+        for line in outcome.left:
+            write(sys.stderr, f"left behind: {line}")
         results(outcome.brief)
 
 

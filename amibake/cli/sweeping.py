@@ -24,6 +24,7 @@ def _sweep(report: Reporter, *, regions: list[str] | None, build: str | None, dr
         more=[f"stays: {one}" for one in done.spared],
         brief=[one.id for one in done.removed],
         status=1 if done.leftovers else 0,
+        left=done.leftovers,
     )
 
 

@@ -59,6 +59,18 @@ def test_quiet_prints_the_id_alone(primal: Run) -> None:
     assert done.stderr == ""
 
 
+def test_quiet_tells_what_stays_behind_on_standard_error(primal: Run, place: Place) -> None:
+    fault = place.ec2.refuse("DeleteKeyPair")
+    done = primal("-q")
+    fault.lift()
+    ec2 = place.session.client("ec2")
+    (pair,) = ec2.describe_key_pairs()["KeyPairs"]
+    ec2.delete_key_pair(KeyName=pair["KeyName"])
+    assert (done.exit_code, re.fullmatch(r"ami-\w+\n", done.stdout) is not None) == (0, True)
+    assert done.stderr.startswith(f"left behind: key pair {pair['KeyName']}")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_lines_for_people_have_a_time_each(primal: Run, place: Place) -> None:
     place.machines.behaviour.on("NODE_VERSION", exits(0, "\x1b[31m10 %\r100 %\x1b[0m\n"))
     done = primal()

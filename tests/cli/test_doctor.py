@@ -269,6 +269,7 @@ def test_an_address_that_is_not_known_is_wrong_unless_the_options_name_one(
     assert found["said"] == "our public address can't be found out: no"
     assert found["hint"] == "Name the blocks: --temporary-security-group-source-cidrs …."
     assert "our address ok" in examine("--temporary-security-group-source-cidrs", "192.0.2.0/24")
+    assert "not reached by its public" in examine("--no-associate-public-ip-address")["our address ok"]["said"]
     assert "nobody is let in" in examine("--communicator", "none")["our address ok"]["said"]
     by_our_address = "--temporary-security-group-source-public-ip"
     for way in (("--ssh-proxy-command", "nc %h %p"), ("--ssh-interface", "private_ip")):

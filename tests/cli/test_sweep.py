@@ -82,6 +82,8 @@ def test_what_could_not_be_removed_is_told_by_the_exit_status_too(run: Run, libr
     library.answer = Swept(leftovers=("instance i-1; remove it with: aws ec2 …",))
     done = run("sweep")
     assert (done.exit_code, done.stdout) == (1, "left behind: instance i-1; remove it with: aws ec2 …\n")
+    quiet = run("sweep", "-q")
+    assert (quiet.exit_code, quiet.stdout, quiet.stderr) == (1, "", done.stdout)
 
 
 def test_a_wrong_option_is_named_as_on_the_command_line(

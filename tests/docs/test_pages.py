@@ -87,6 +87,11 @@ def test_every_program_of_a_page_is_run_by_a_later_example() -> None:
                 assert stem in later or (stem.startswith("test_") and "pytest" in later), block.place
 
 
+def test_every_test_of_a_page_is_in_a_file_that_is_run_and_not_only_defined() -> None:
+    left = [block for page in PAGES for block in blocks(page) if block.language == "python" and not block.file]
+    assert [block.place for block in left if "def test_" in block.text] == []
+
+
 def run(block: Block, names: dict[str, Any], shell: Bash) -> str:
     """Run it, by its language. Answers with what it has printed, where it is for the shell."""
     if block.file:

@@ -189,8 +189,10 @@ def _names(stack: ExitStack, here: Bakery, names: Mapping[str, Callable[[], str]
 
 
 DEPLOY_SCRIPT = "docs/how-to/deploy-script.md"
-WITH_DEPLOY_SCRIPT = WITHOUT_ACCOUNT = ("docs/how-to/testing.md",)
-"""Whose examples test the deploy script of that page, and bring an account of their own."""
+WITHOUT_ACCOUNT = ("docs/how-to/testing.md",)
+"""Whose examples bring an account of their own."""
+WITH_DEPLOY_SCRIPT = ("README.md", *WITHOUT_ACCOUNT)
+"""Whose examples test the deploy script of that page."""
 WORLDS: Mapping[str, World] = {
     "docs/coming-from-packer.md": _coming_from_packer,
     DEPLOY_SCRIPT: _deploy_script,
