@@ -14,8 +14,10 @@ done
 # to everybody else, nobody has planted anything.
 case $PWD in */"$name") ;; *) exit 1 ;; esac
 case $(stat -c %a .) in 700 | 2700) ;; *) exit 1 ;; esac
+# shellcheck disable=SC3067 # dash has it, and bash, and busybox
 [ -O . ] && [ -p "lane$number" ] || exit 1
 # First for both, which waits for nobody: if `put.sh` has just been cut, nobody would ever come.
+# shellcheck disable=SC2094 # it is a pipe
 exec 4<>"lane$number" 3>"lane$number" 4>&-
 echo amibake-lane-open
 cat >&3 || exit # not by `exec`: this process has the name in its command line, by which what was cut is found and killed

@@ -46,7 +46,9 @@ class Imaging(EC2Backend):
         _check_overrides(attached, requested, instance.root_device_name)
         devices = planned(attached, requested, self.get_snapshot)
         tags = _tags(request)
-        image = Ami(self, instance=instance, source=instance.image, **_described(request))
+        image = Ami(
+            self, creation_date=self.world.now(), instance=instance, source=instance.image, **_described(request)
+        )
         image.root_device_name, image.ena_support = instance.root_device_name, instance.ena_support
         image.sriov = instance.sriov_net_support
         image.source_image_id, image.source_image_region = instance.image_id, self.region_name
@@ -68,7 +70,12 @@ class Imaging(EC2Backend):
         if request.get("CopyImageTags"):
             tags["image"] = {tag["key"]: tag["value"] for tag in source.get_tags()} | tags.get("image", {})
             check_count(tags["image"])
-        image = Ami(self, source=source, **_described({"Description": source.description} | request))
+        image = Ami(
+            self,
+            creation_date=self.world.now(),
+            source=source,
+            **_described({"Description": source.description} | request),
+        )
         image.disk = source.disk
         image.source_image_id, image.source_image_region = source.id, source.ec2_backend.region_name
         note = f"Copied for DestinationAmi {image.id} from SourceAmi {source.id} for {self.region_name}"
@@ -98,7 +105,7 @@ class Imaging(EC2Backend):
                 raise EC2ClientError("IncorrectState", f"The snapshot {backing.id} is {backing.status}")
         tags = _tags(request)
         details = {"architecture": request.get("Architecture", "i386"), "root_device_name": root}
-        image = Ami(self, **details, **_described(request))
+        image = Ami(self, creation_date=self.world.now(), **details, **_described(request))
         image.virtualization_type = request.get("VirtualizationType", "paravirtual")
         image.ena_support = bool(request.get("EnaSupport"))
         image.sriov, image.boot_mode = request.get("SriovNetSupport"), request.get("BootMode")
