@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass
@@ -91,3 +94,19 @@ class Behaviour:
 
 def _means(question: Question, ran: Ran) -> bool:
     return question in f"{ran.command}\n{ran.script}" if isinstance(question, str) else question(ran)
+
+
+def words_of(command: str) -> list[str]:
+    """The words of a command; none where a shell would not take it."""
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return []
+
+
+def uploaded_script(command: str, upload: Callable[[str], Path]) -> str:
+    """The text of the uploaded file that this command names, if it does; `upload` says where such a file is here."""
+    paths = (upload(word) for word in words_of(command) if "/" in word)
+    # Path.is_file fails on a word that is too long to be a path, such as a key
+    script = next((path for path in paths if os.path.isfile(path)), None)  # noqa: PTH113
+    return script.read_text(errors="replace") if script else ""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import tempfile
 import urllib.parse
@@ -24,12 +23,12 @@ from botocore.httpsession import URLLib3Session
 
 from amibake.events import Output
 from amibake.host import Completed
-from amibake.secret import Secret
+from amibake.secret import revealed
 from amibake.ssh.host import SSHHost
 from amibake.ssh.local import look_at, scan
-from amibake.strict import Request
+from amibake.strict.record import Record
 from amibake.testing.baked import Machine, Prepared
-from amibake.testing.behaviour import Answer, Behaviour, Ran
+from amibake.testing.behaviour import Answer, Behaviour, Ran, uploaded_script
 from amibake.testing.looking import Looking
 
 if TYPE_CHECKING:
@@ -69,12 +68,8 @@ class _Seen:
                     shutil.copy2(entry.path, place / entry.name, follow_symlinks=False)
 
     def script(self, command: str) -> str:
-        """The uploaded file that this command names, if it does."""
-        try:
-            paths = [self.upload(word) for word in shlex.split(command) if "/" in word and len(word) < 256]
-        except ValueError:
-            return ""
-        return next((path.read_text(errors="replace") for path in paths if path.is_file()), "")
+        """The text of the uploaded file that this command names, if it does."""
+        return uploaded_script(command, self.upload)
 
 
 class _Prepared(Prepared):
@@ -92,7 +87,8 @@ class SandboxBakery(Looking):
 
     def __init__(self, cloud: LocalCloud, directory: Path) -> None:
         super().__init__()
-        self.calls = []
+        self._record = Record()
+        self.calls = self._record.requests
         self.session = cloud.session
         self._cloud = cloud
         self._directory = directory
@@ -135,7 +131,7 @@ class SandboxBakery(Looking):
 
     def _run(self, host: SSHHost, command: str, how: dict[str, Any], run: Callable[[Any], Completed]) -> Completed:
         seen, given = self._of(host), how.get("environment") or {}
-        plain = {name: value.reveal() if isinstance(value, Secret) else value for name, value in given.items()}
+        plain = {name: revealed(value) for name, value in given.items()}
         sudo = bool(how.get("sudo", False))
         ran = Ran(command, how.get("input", b""), plain, seen.script(command), sudo, seen.username)
         if not how.get("capture"):
@@ -158,10 +154,7 @@ class SandboxBakery(Looking):
         if where is None or self._looks:
             return
         query = urllib.parse.parse_qs(_text(request.body or b""))  # type: ignore[arg-type] # never a stream
-        params = {name: values[0] for name, values in query.items()}
-        action = params.pop("Action", "")
-        params.pop("Version", None)
-        self.calls.append(Request(where[1], action, params))
+        self._record.record(where[1], query.get("Action", [""])[0], query)
 
     def _builder(self, instance_id: str) -> tuple[int, Machine] | None:
         found = self._seen.get(instance_id)

@@ -23,7 +23,7 @@ import paramiko
 
 from amibake.ssh.keys import make_key_pair
 from amibake.testing.accounts import ANYBODY, Account
-from amibake.testing.behaviour import Answer, Behaviour, Ran
+from amibake.testing.behaviour import Answer, Behaviour, Ran, uploaded_script, words_of
 from amibake.testing.door import Door, ServerTransport
 from amibake.testing.execution import Execution
 from amibake.testing.forwarding import Connect, Forwarding, connect
@@ -283,14 +283,7 @@ class LoopbackMachine:
             exports, _, given = given.partition(f"{marker}\n".encode()) if marker else (b"", b"", given)
             words = shlex.split(exports.decode("utf-8", "surrogateescape"))
             environment = dict(word.split("=", 1) for word in words if word != "export")
-        return Ran(command, given, environment, self._script(command), sudo, self.username)
-
-    def _script(self, command: str) -> str:
-        """The uploaded file that this command names, if it does."""
-        paths = (self.upload(word) for word in _words(command) if "/" in word)
-        # Path.is_file fails on a word that is too long to be a path, such as a key
-        script = next((path for path in paths if os.path.isfile(path)), None)  # noqa: PTH113
-        return script.read_text(errors="replace") if script else ""
+        return Ran(command, given, environment, uploaded_script(command, self.upload), sudo, self.username)
 
     def _drops_instead(self, said: str) -> bool:
         text = self.behaviour.drop_instead
@@ -338,7 +331,7 @@ class LoopbackMachine:
     def _words_on_disk(self, command: str) -> list[str]:
         """A command with the files of this machine that it names where they are on our disk."""
         words = [
-            str(found) if (found := self.upload(word)).exists() and "/" in word else word for word in _words(command)
+            str(found) if (found := self.upload(word)).exists() and "/" in word else word for word in words_of(command)
         ]
         return words[1:] if words[:1] == ["exec"] else words
 
@@ -365,17 +358,10 @@ def _new_host_key() -> paramiko.PKey:
     return make_key_pair("ed25519", "host").signer()
 
 
-def _words(command: str) -> list[str]:
-    try:
-        return shlex.split(command)
-    except ValueError:
-        return []
-
-
 def _our_program(command: str) -> list[str]:
     """The words of a remote program of amibake's own (amibake.remote), without sudo, and none for anything else. There
     is no root: one that is to be run as root is run like the others."""
-    words = _words(command)[1:]
+    words = words_of(command)[1:]
     if words[:1] == ["sudo"]:
         words = list(dropwhile(lambda word: word.startswith("-"), words[1:]))
     if words[3:4] == ["amibake-as-root"]:
