@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from http.client import HTTPException
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from amibake.builder import Builder
 from amibake.ec2.cloud import Cloud
@@ -38,13 +38,11 @@ def check_key_name(cloud: Cloud, builder: Builder) -> None:
 def temporary_key_pair(cloud: Cloud, builder: Builder, public: str) -> AbstractContextManager[str]:
     """Import the public half of a key pair, under the name that the options give it or one of this build; yields the
     name."""
-    name = builder.temporary_key_pair_name or f"amibake_{cloud.build}"
+    name: str = key_request(cloud, builder, public)["KeyName"]
 
     def create() -> str:
         try:
-            cloud.ec2.import_key_pair(
-                KeyName=name, PublicKeyMaterial=public.encode(), TagSpecifications=cloud.specification("key-pair")
-            )
+            cloud.ec2.import_key_pair(**key_request(cloud, builder, public))
         except AmibakeError as error:
             if not builder.temporary_key_pair_name:
                 raise
@@ -69,12 +67,7 @@ def security_groups(cloud: Cloud, network: Network) -> Iterator[list[str]]:
 
     def create() -> str:
         try:
-            return cloud.ec2.create_security_group(
-                GroupName=f"amibake_{cloud.build}",
-                Description="Temporary group of amibake",
-                TagSpecifications=cloud.specification("security-group"),
-                **_vpc(network),
-            )["GroupId"]
+            return cloud.ec2.create_security_group(**group_request(cloud, network))["GroupId"]
         except AmibakeError as error:
             raise of_an_option(error, {"VPCIdNotSpecified": "vpc_id"}, _NO_DEFAULT_VPC) from error
 
@@ -94,12 +87,23 @@ def security_groups(cloud: Cloud, network: Network) -> Iterator[list[str]]:
 _NO_DEFAULT_VPC = "There is no default VPC here: name a vpc_id or a subnet_id."
 
 
-class _Vpc(TypedDict, total=False):
-    VpcId: str
+def key_request(cloud: Cloud, builder: Builder, public: str) -> dict[str, Any]:
+    """ImportKeyPair's, for the temporary key pair with this public half."""
+    return {
+        "KeyName": builder.temporary_key_pair_name or f"amibake_{cloud.build}",
+        "PublicKeyMaterial": public.encode(),
+        "TagSpecifications": cloud.specification("key-pair"),
+    }
 
 
-def _vpc(network: Network) -> _Vpc:
-    return {"VpcId": network.vpc_id} if network.vpc_id else {}
+def group_request(cloud: Cloud, network: Network) -> dict[str, Any]:
+    """CreateSecurityGroup's, for the temporary group."""
+    return {
+        "GroupName": f"amibake_{cloud.build}",
+        "Description": "Temporary group of amibake",
+        "TagSpecifications": cloud.specification("security-group"),
+        **({"VpcId": network.vpc_id} if network.vpc_id else {}),
+    }
 
 
 def admit_ssh(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from amibake.ec2.access import group_request, key_request
 from amibake.ec2.cloud import Cloud
 from amibake.ec2.images import DraftTags
 from amibake.ec2.lookup import Plan
@@ -58,24 +59,12 @@ def _try(call: str, request: Callable[..., object]) -> Tried:
 
 def _requests(cloud: Cloud, plan: Plan, public_key: str) -> Mapping[str, Callable[..., object]]:
     """The calls, the harmless ones first."""
-    builder, name, ec2 = plan.builder, f"amibake_{cloud.build}", cloud.ec2
+    builder, ec2 = plan.builder, cloud.ec2
     found: dict[str, Callable[..., object]] = {}
     if builder.has_temporary_key:
-        found["ImportKeyPair"] = partial(
-            ec2.import_key_pair,
-            KeyName=builder.temporary_key_pair_name or name,
-            PublicKeyMaterial=public_key.encode(),
-            TagSpecifications=cloud.specification("key-pair"),
-        )
+        found["ImportKeyPair"] = partial(ec2.import_key_pair, **key_request(cloud, builder, public_key))
     if builder.has_temporary_group:
-        vpc: Any = {"VpcId": plan.network.vpc_id} if plan.network.vpc_id else {}
-        found["CreateSecurityGroup"] = partial(
-            ec2.create_security_group,
-            GroupName=name,
-            Description="Temporary group of amibake",
-            TagSpecifications=cloud.specification("security-group"),
-            **vpc,
-        )
+        found["CreateSecurityGroup"] = partial(ec2.create_security_group, **group_request(cloud, plan.network))
     found |= _launch(cloud, plan)
     for region in plan.copies:
         found["CopyImage"] = partial(
